@@ -1,0 +1,38 @@
+# make repro   from nothing to a scored model
+# make test    the test suite          make lint   style and types
+# make clean   remove .venv, caches and everything that DVC made here
+#
+# Any of them sets up .venv first, once: it is made again only when requirements.txt changes.
+
+PYTHON ?= python3
+READY := .venv/.ready
+VENV := PATH="$(CURDIR)/.venv/bin:$$PATH" PYTHONNOUSERSITE=1
+
+.PHONY: repro test lint clean
+.DELETE_ON_ERROR:
+
+repro: $(READY)
+	@$(VENV) dvc repro
+	@echo "Scores, committed and here:"
+	@$(VENV) dvc metrics diff --all --targets metrics.json
+
+test: $(READY)
+	@$(VENV) python -m pytest -n 2 --dist loadgroup
+
+lint: $(READY)
+	@$(VENV) ruff check .
+	@$(VENV) mypy
+
+$(READY): requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed, and $(PYTHON) is " \
+	  + sys.version.split()[0] + "; name another one: make PYTHON=python3.12" \
+	  if sys.version_info < (3, 11) else 0)'
+	@echo "Setting up .venv (once; some minutes)"
+	@$(PYTHON) -m venv .venv
+	@$(VENV) python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf data/raw data/stories data/features data/models data/live data/eval .dvc/cache .dvc/tmp
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

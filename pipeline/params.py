@@ -1,0 +1,300 @@
+"""The experiment's parameters: `params.yaml`, typed and checked in one place.
+
+The only reader of the file. Every stage calls `load_params`, which checks the whole file, so that a
+typo stops the line before anything is touched. Defaults are written in `params.yaml` alone.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import UserError
+from pipeline.params_errors import explain
+from pipeline.params_yaml import read_yaml
+
+Count = Annotated[int, Field(ge=1)]
+CountOrZero = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+Name = Annotated[str, Field(min_length=1)]
+
+LONGEST_SAMPLE_STORY = 22  # frames
+
+
+class Group(BaseModel):
+    """A group of keys: immutable, no unknown key, no silent conversion of types."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        serialize_by_alias=True,
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
+
+
+class SampleParams(Group):
+    """`dataset.sample`: the embedded sample."""
+
+    stories: Annotated[int, Field(ge=10)]
+    """Stories in the embedded sample, train and test together (85 / 15). At least 10."""
+    seed: CountOrZero
+    """Seed of the sample's world; the same seed gives the same bytes."""
+
+
+class HubParams(Group):
+    """`dataset.hub`: a dataset in the layout of the Hugging Face Hub."""
+
+    repo: Name
+    """Dataset on the Hugging Face Hub (`owner/name`), or a local folder in the Hub's layout."""
+    revision: Name
+    """Branch, tag or commit of that dataset; a commit hash makes the download reproducible."""
+
+
+class ParquetParams(Group):
+    """`dataset.parquet`: one's own stories in the same schema."""
+
+    train: Name | None
+    """Folder, file or glob of parquet files with the training stories. Needed by `parquet`."""
+    test: Name | None
+    """The same for the test stories; null if there are none (then `split.test: carved`)."""
+
+
+class DatasetParams(Group):
+    """`dataset`: where stories come from."""
+
+    source: Literal["sample", "hub", "parquet"]
+    """Where stories come from: the embedded sample, the Hub, or parquet files of one's own."""
+    limit_stories: Count | None
+    """Keep the first so many stories of each of the dataset's splits; null keeps all."""
+    sample: SampleParams
+    """Settings of `source: sample`."""
+    hub: HubParams
+    """Settings of `source: hub`."""
+    parquet: ParquetParams
+    """Settings of `source: parquet`."""
+
+    @model_validator(mode="after")
+    def _source_is_given(self) -> Self:
+        if self.source == "parquet" and self.parquet.train is None:
+            raise ValueError(
+                "dataset.source is parquet, but dataset.parquet.train is null: "
+                "give it a folder, a file or a glob"
+            )
+        return self
+
+
+class ContextParams(Group):
+    """`context`: what the model reads of a story."""
+
+    k: Count
+    """Frames of context, K: the model reads K frames and tells the next. 1 or more."""
+    windows: Literal["sliding", "first"]
+    """Training windows: every K+1 frames in a row of a story, or only its first K+1."""
+
+
+class SplitParams(Group):
+    """`split`: which stories train, validate and test."""
+
+    test: Literal["official", "carved"]
+    """Test stories: the dataset's own test split, or a tenth carved out of its train split."""
+    val_fraction: Annotated[float, Field(gt=0, le=0.5)]
+    """Share of train stories kept for validation when `test` is official; above 0, up to 0.5."""
+
+
+class ClipParams(Group):
+    """`clip`: the frozen image and text encoder."""
+
+    model: Name
+    """Frozen CLIP: a folder, or a model on the Hub."""
+    revision: Name | None
+    """Branch, tag or commit of that model on the Hub; null is its main branch."""
+    image_fit: Literal["crop", "pad", "squash"]
+    """How a frame becomes square: centre crop, black bars, or change of proportions."""
+    text_overflow: Literal["truncate", "chunks"]
+    """Captions longer than CLIP's text window: cut off, or mean over chunks."""
+    precision: Literal["auto", "float32", "bfloat16"]
+    """Arithmetic of the encoder; auto is bfloat16 where the hardware has units for it."""
+    batch_size: Count
+    """Images or captions encoded at a time. 1 or more."""
+
+
+class FusionParams(Group):
+    """`fusion`: the encoder over the context."""
+
+    d_model: Count
+    """Width of the fusion Transformer; a multiple of `heads`."""
+    layers: Count
+    """Layers of the fusion Transformer. 1 or more."""
+    heads: Count
+    """Attention heads per layer; divides `d_model`."""
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    """Dropout probability in the fusion Transformer; from 0, below 1."""
+    position_embeddings: bool
+    """Whether the model is told the order of the context frames."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.d_model % self.heads:
+            multiple = f"a multiple of fusion.heads, which is {self.heads}"
+            raise ValueError(f"fusion.d_model is {self.d_model}, but must be {multiple}")
+        return self
+
+
+class DecoderParams(Group):
+    """`decoder`: the language model and its prefix."""
+
+    model: Name
+    """Causal language model that writes the caption: a folder, or a model on the Hub."""
+    revision: Name | None
+    """Branch, tag or commit of that model on the Hub; null is its main branch."""
+    tune: Literal["frozen", "full"]
+    """Whether the language model stays as it is or is trained too."""
+    n_prefix: Count
+    """Prefix embeddings made from the pooled context vector. 1 or more."""
+    frame_prefix: bool
+    """Whether the encoder's K outputs, one per frame, follow as further prefix embeddings."""
+
+
+class PromptParams(Group):
+    """`prompt`: what the language model is given in words."""
+
+    words_per_caption: Count
+    """Opening words of each context caption that stand in the prompt. 1 or more."""
+    max_target_tokens: Count
+    """Target tokens that are trained on, end-of-text included; below `max_sequence_tokens`."""
+    max_sequence_tokens: Annotated[int, Field(ge=2)]
+    """Longest prompt and target together, tokens, prefix not counted. 2 or more."""
+
+    @model_validator(mode="after")
+    def _target_leaves_room(self) -> Self:
+        if self.max_target_tokens >= self.max_sequence_tokens:
+            limit = f"below prompt.max_sequence_tokens, which is {self.max_sequence_tokens}"
+            given = f"prompt.max_target_tokens is {self.max_target_tokens}"
+            raise ValueError(f"{given}, but must be {limit}")
+        return self
+
+
+class LossParams(Group):
+    """`loss`: L = L_txt + alpha L_img + lambda L_align."""
+
+    alpha: Weight
+    """Weight of the image loss L_img. 0 or more; 0 leaves the term out."""
+    lambda_: Weight = Field(validation_alias="lambda", serialization_alias="lambda")
+    """Weight of the alignment loss L_align (key `lambda`). 0 or more; 0 leaves the term out."""
+
+
+class TrainParams(Group):
+    """`train`: the training run."""
+
+    epochs: Count
+    """Passes over the training windows, at most. 1 or more."""
+    batch_size: Count
+    """Windows per optimiser step. 1 or more."""
+    lr: Positive
+    """Peak learning rate of AdamW. Above 0."""
+    weight_decay: Weight
+    """Weight decay of AdamW. 0 or more."""
+    warmup_steps: CountOrZero
+    """Optimiser steps over which the learning rate rises to its peak. 0 or more."""
+    max_grad_norm: Positive
+    """Norm to which gradients are clipped. Above 0."""
+    patience_epochs: Count
+    """Stop after so many epochs in a row without a better validation loss. 1 or more."""
+    checkpoint_every_steps: Count
+    """Steps between two checkpoints from which a killed run goes on. 1 or more."""
+
+
+class GenerateParams(Group):
+    """`generate`: how captions are decoded."""
+
+    strategy: Literal["greedy", "nucleus"]
+    """Most likely token each time, or a draw from the smallest set that holds `top_p`."""
+    max_new_tokens: Count
+    """Longest caption, tokens. 1 or more."""
+    temperature: Positive
+    """Softmax temperature of nucleus sampling; greedy does not look at it. Above 0."""
+    top_p: Annotated[float, Field(gt=0, le=1)]
+    """Probability mass of nucleus sampling; greedy does not look at it. Above 0, up to 1."""
+    repetition_penalty: Positive
+    """Divides the scores of tokens already written; 1 is off. Above 0."""
+    no_repeat_ngram_size: CountOrZero
+    """No sequence of so many tokens is written twice; 0 is off."""
+    batch_size: Count
+    """Captions generated at a time. 1 or more."""
+
+
+class EvaluateParams(Group):
+    """`evaluate`: how captions are scored."""
+
+    clip_prefix: str
+    """Put before a caption when CLIP scores it, e.g. `A photo depicts`; empty by default."""
+
+
+class Params(Group):
+    """The whole of `params.yaml`."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    """Seed of the split, the training and the sampling. 0 or more."""
+    dataset: DatasetParams
+    """Where stories come from."""
+    context: ContextParams
+    """What the model reads of a story."""
+    split: SplitParams
+    """Which stories train, validate and test."""
+    clip: ClipParams
+    """The frozen image and text encoder."""
+    fusion: FusionParams
+    """The encoder over the context."""
+    decoder: DecoderParams
+    """The language model and its prefix."""
+    prompt: PromptParams
+    """What the language model is given in words."""
+    loss: LossParams
+    """Weights of the terms of the training loss."""
+    train: TrainParams
+    """The training run."""
+    generate: GenerateParams
+    """How captions are decoded."""
+    evaluate: EvaluateParams
+    """How captions are scored."""
+
+    @model_validator(mode="after")
+    def _some_story_is_left(self) -> Self:
+        dataset = self.dataset
+        if dataset.source == "sample" and self.context.k >= LONGEST_SAMPLE_STORY:
+            raise ValueError(
+                f"context.k is {self.context.k}, but must be below {LONGEST_SAMPLE_STORY}, "
+                "the frames of the longest story in dataset.source sample"
+            )
+        no_test = dataset.source == "parquet" and dataset.parquet.test is None
+        if no_test and self.split.test == "official":
+            raise ValueError(
+                "split.test is official, but dataset.parquet.test is null: "
+                "give it test stories or set split.test to carved"
+            )
+        return self
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check the parameters file.
+
+    Raises:
+        UserError: the file is missing, is not YAML, or a key or value in it is not allowed; one
+            sentence that names the key, its value, what is allowed and the nearest known key.
+    """
+    return check_params(read_yaml(path), str(path))
+
+
+def check_params(values: object, where: str) -> Params:
+    """Turn plain nested values into `Params`; `where` names their origin in the UserError."""
+    if not isinstance(values, dict):
+        raise UserError(f"{where}: must hold groups of keys ({', '.join(Params.model_fields)})")
+    try:
+        return Params.model_validate(values, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise UserError(f"{where}: {explain(error, Params)}") from None

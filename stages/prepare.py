@@ -1,0 +1,27 @@
+"""Stage `prepare`: raw stories checked and listed frame by frame."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from pipeline.errors import exit_cleanly
+from pipeline.params import load_params
+from pipeline.stories.catalogue import prepare
+
+
+def main() -> None:
+    """Write the table of frames, the dataset summary and the quarantine."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--raw", type=Path, required=True, help="raw folder to read")
+    parser.add_argument("--frames", type=Path, required=True, help="table of frames (parquet)")
+    parser.add_argument("--summary", type=Path, required=True, help="dataset table (JSON)")
+    parser.add_argument("--quarantine", type=Path, required=True, help="what is refused (JSONL)")
+    arguments = parser.parse_args()
+    load_params()  # reads none of it, but a wrong file stops every stage
+
+    summary = prepare(arguments.raw, arguments.frames, arguments.summary, arguments.quarantine)
+    print(f"prepare: {summary.sentence()}; see {arguments.quarantine}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    exit_cleanly(main)

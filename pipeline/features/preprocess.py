@@ -1,0 +1,121 @@
+"""Encoded image bytes to the square of pixels that CLIP sees, with Pillow and NumPy.
+
+`crop` gives what transformers' CLIPImageProcessor (its Pillow backend) gives, without its detours
+over arrays; a test compares the two. A centre crop discards the sides of a film frame, hence `pad`
+and `squash`.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pipeline.errors import UserError
+
+FITS = ("crop", "pad", "squash")
+
+
+@dataclass(frozen=True)
+class ImagePreprocessor:
+    """Decodes and fits images; the settings are those of the model's own image processor.
+
+    Threads may share one: it holds no state, and Pillow releases the interpreter lock while it
+    decodes and resizes.
+    """
+
+    fit: str
+    size: int
+    """Side of the resulting square, in pixels."""
+    shortest_edge: int
+    """Length that `crop` scales the shorter side to before it cuts the square out, in pixels."""
+    resample: int
+    """Pillow's number of the resampling filter."""
+    scale: float
+    mean: tuple[float, ...]
+    """Per channel, subtracted after scaling."""
+    std: tuple[float, ...]
+
+    @classmethod
+    def from_config(cls, processor: dict[str, Any], fit: str, image_size: int) -> ImagePreprocessor:
+        """Read the settings as the Hub's preprocessor_config.json states them, old forms included.
+
+        Raises:
+            UserError: for an unknown fit, or a processor that does not suit the model.
+        """
+        if fit not in FITS:
+            raise UserError(f"clip.image_fit is {fit!r}; it may be one of {', '.join(FITS)}")
+        crop = processor.get("crop_size", image_size)
+        size = crop if isinstance(crop, int) else crop.get("height", crop.get("shortest_edge"))
+        edge = processor.get("size", size)
+        if not isinstance(edge, int):
+            edge = edge.get("shortest_edge") or min(edge["height"], edge["width"])
+        if size != image_size or edge < size:
+            raise UserError(
+                f"the image processor of clip.model gives {size} pixels from a shorter side of "
+                f"{edge}, but the model takes {image_size}; use the processor saved with the model"
+            )
+        return cls(
+            fit=fit,
+            size=size,
+            shortest_edge=edge,
+            resample=int(processor.get("resample", Image.Resampling.BICUBIC)),
+            scale=float(processor.get("rescale_factor", 1 / 255)),
+            mean=tuple(map(float, processor["image_mean"])),
+            std=tuple(map(float, processor["image_std"])),
+        )
+
+    def __call__(self, data: bytes) -> np.ndarray:
+        """Decode and fit one image.
+
+        Returns:
+            uint8 [3, size, size]; scaling and normalisation belong to `normalised`, per batch.
+
+        Raises:
+            UserError: if Pillow cannot decode the bytes.
+        """
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                rgb = image.convert("RGB")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise UserError(f"the image cannot be decoded ({error})") from error
+        fitted = getattr(self, f"_{self.fit}")(rgb)
+        return np.ascontiguousarray(np.asarray(fitted).transpose(2, 0, 1))
+
+    def normalised(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels uint8 [..., 3, S, S] as the float32 values that the image tower takes."""
+        mean = np.asarray(self.mean, np.float32)[:, None, None]
+        std = np.asarray(self.std, np.float32)[:, None, None]
+        values = pixels.astype(np.float32)
+        values *= np.float32(self.scale)
+        values -= mean
+        values /= std
+        return values
+
+    def _crop(self, image: Image.Image) -> Image.Image:
+        width, height = image.size
+        short, long = sorted((width, height))
+        scaled = int(self.shortest_edge * long / short)  # truncated, as transformers does
+        landscape = width > height
+        resized = image.resize(
+            (scaled, self.shortest_edge) if landscape else (self.shortest_edge, scaled),
+            self.resample,
+        )
+        left, top = (resized.width - self.size) // 2, (resized.height - self.size) // 2
+        return resized.crop((left, top, left + self.size, top + self.size))
+
+    def _pad(self, image: Image.Image) -> Image.Image:
+        """Letterbox on the mean colour, which normalisation maps to about zero."""
+        ratio = self.size / max(image.size)
+        width, height = (max(1, round(side * ratio)) for side in image.size)
+        mean_colour = tuple(round(mean / self.scale) for mean in self.mean)
+        canvas = Image.new("RGB", (self.size, self.size), mean_colour)
+        resized = image.resize((width, height), self.resample)
+        canvas.paste(resized, ((self.size - width) // 2, (self.size - height) // 2))
+        return canvas
+
+    def _squash(self, image: Image.Image) -> Image.Image:
+        return image.resize((self.size, self.size), self.resample)

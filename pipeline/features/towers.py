@@ -1,0 +1,173 @@
+"""The two halves of a frozen CLIP in torch, each with its own way of making fixed-shape batches.
+
+A matrix product may round differently with the number of its rows, so a row's embedding would
+depend on which rows happen to be encoded with it, and with that on where a run was interrupted.
+Every forward pass therefore has a fixed shape: images are filled up to the batch size, captions to
+the batch size and to a length that depends on the caption alone. At a fixed shape a row's numbers
+do not depend on the other rows or on its place among them; a test holds this bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.device import pick_dtype
+from pipeline.features.clip_folder import ClipFolder
+from pipeline.features.preprocess import ImagePreprocessor
+
+if TYPE_CHECKING:
+    import torch
+
+LENGTH_STEP = 16
+"""Captions are filled up to a multiple of this many tokens (or to the longest the model takes)."""
+
+
+def _load(folder: ClipFolder, unused: tuple[str, str]) -> Any:
+    """The model in float32, frozen and in eval mode, without the half that is not needed."""
+    from transformers import CLIPModel
+
+    model = CLIPModel.from_pretrained(folder.path, dtype="float32", use_safetensors=True)
+    for name in unused:
+        delattr(model, name)
+    return model.eval().requires_grad_(False)
+
+
+def _unit(vectors: torch.Tensor) -> np.ndarray:
+    """Rows of `vectors` scaled to length one, float32 on the CPU."""
+    from torch.nn.functional import normalize
+
+    array: np.ndarray = normalize(vectors.float(), dim=-1).cpu().numpy()
+    return array
+
+
+class ImageTower:
+    """Pixels to unit vectors."""
+
+    def __init__(
+        self,
+        folder: ClipFolder,
+        preprocessor: ImagePreprocessor,
+        precision: str,
+        batch_size: int,
+        device: torch.device,
+    ) -> None:
+        self.preprocessor = preprocessor
+        self.batch_size = batch_size
+        self.device = device
+        self.dtype = pick_dtype(precision, device)
+        model = _load(folder, unused=("text_model", "text_projection"))
+        # The projection stays in float32: it is small, and the last step before normalisation.
+        self.transformer = model.vision_model.to(device, self.dtype)
+        self.projection = model.visual_projection.to(device)
+
+    def encode(self, pixels: np.ndarray) -> np.ndarray:
+        """Embed at most `batch_size` images in one forward pass of fixed shape.
+
+        Args:
+            pixels: uint8 [B, 3, S, S] as the preprocessor gives them.
+
+        Returns:
+            float32 [B, D], unit norm.
+        """
+        import torch
+
+        filled = np.zeros((self.batch_size, *pixels.shape[1:]), np.uint8)
+        filled[: len(pixels)] = pixels
+        values = torch.from_numpy(self.preprocessor.normalised(filled))
+        with torch.inference_mode():
+            hidden = self.transformer(pixel_values=values.to(self.device, self.dtype))
+            return _unit(self.projection(hidden.pooler_output.float()))[: len(pixels)]
+
+
+class TextTower:
+    """Captions to unit vectors."""
+
+    def __init__(
+        self,
+        folder: ClipFolder,
+        overflow: str,
+        precision: str,
+        batch_size: int,
+        device: torch.device,
+    ) -> None:
+        from transformers import AutoTokenizer
+
+        self.overflow = overflow
+        self.batch_size = batch_size
+        self.device = device
+        self.tokenizer = AutoTokenizer.from_pretrained(folder.path)
+        self.max_tokens = min(self.tokenizer.model_max_length, folder.text_positions)
+        model = _load(folder, unused=("vision_model", "visual_projection"))
+        self.transformer = model.text_model.to(device, pick_dtype(precision, device))
+        self.projection = model.text_projection.to(device)
+
+    def encode(
+        self, texts: list[str], progress: Callable[[int], object] | None = None
+    ) -> np.ndarray:
+        """Embed captions, sorted by length into batches of fixed shape.
+
+        A caption that is too long is cut by the tokenizer, which keeps the end token that CLIP
+        reads its state from (`truncate`), or split by it into pieces whose unit vectors are
+        averaged (`chunks`).
+
+        Args:
+            texts: N captions of any length.
+            progress: called after every batch with the number of captions finished by it.
+
+        Returns:
+            float32 [N, D], unit norm.
+        """
+        pieces, owner = self._pieces(texts)
+        lengths = np.array([self._filled_length(len(piece)) for piece in pieces], np.int64)
+        remaining = np.bincount(owner, minlength=len(texts))
+        sums = np.zeros((len(texts), self.projection.out_features), np.float32)
+        for length in np.unique(lengths)[::-1]:  # the longest first: memory peaks at once
+            alike = np.flatnonzero(lengths == length)
+            for start in range(0, len(alike), self.batch_size):
+                rows = alike[start : start + self.batch_size]
+                vectors = self._forward([pieces[row] for row in rows], int(length))
+                # Unbuffered and in order of the pieces, so that the sum's rounding is fixed.
+                np.add.at(sums, owner[rows], vectors)
+                before = np.count_nonzero(remaining)
+                np.subtract.at(remaining, owner[rows], 1)
+                if progress is not None:
+                    progress(int(before - np.count_nonzero(remaining)))
+        if self.overflow == "chunks":
+            sums /= np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+        return sums
+
+    def _pieces(self, texts: list[str]) -> tuple[list[list[int]], np.ndarray]:
+        """Token ids of every piece, start and end included, and which text each belongs to."""
+        if not texts:
+            return [], np.zeros(0, np.int64)
+        split = self.overflow == "chunks"
+        tokens = self.tokenizer(
+            texts,
+            truncation=True,
+            max_length=self.max_tokens,
+            return_attention_mask=False,
+            return_overflowing_tokens=split,
+        )
+        owner = tokens["overflow_to_sample_mapping"] if split else range(len(texts))
+        return tokens["input_ids"], np.array(owner, np.int64)
+
+    def _filled_length(self, tokens: int) -> int:
+        return min(-(-tokens // LENGTH_STEP) * LENGTH_STEP, self.max_tokens)
+
+    def _forward(self, pieces: list[list[int]], length: int) -> np.ndarray:
+        """Embed at most `batch_size` pieces of at most `length` tokens: float32 [B, D].
+
+        Filled with the end token and without an attention mask: attention is causal and CLIP reads
+        its state at the first end token, so nothing behind it can matter.
+        """
+        import torch
+
+        ids = np.full((self.batch_size, length), self.tokenizer.eos_token_id, np.int64)
+        for row, piece in enumerate(pieces):
+            ids[row, : len(piece)] = piece
+        with torch.inference_mode():
+            hidden = self.transformer(input_ids=torch.from_numpy(ids).to(self.device))
+            return _unit(self.projection(hidden.pooler_output.float()))[: len(pieces)]

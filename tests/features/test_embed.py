@@ -1,0 +1,220 @@
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.errors import UserError
+from pipeline.features import store as store_module
+from pipeline.features.clip import FrozenClip
+from pipeline.features.embed import embed_images, embed_texts
+from pipeline.features.store import FeatureStore
+from pipeline.home import storycache_home
+from pipeline.params_yaml import read_yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def clip(tiny_clip: Path) -> FrozenClip:
+    """Its batch size makes chunks of 16 images and 64 captions."""
+    return FrozenClip.load(str(tiny_clip), precision="float32", batch_size=2)
+
+
+def shards(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_every_distinct_image_is_published_once_in_order(clip, tiny_data, tmp_path: Path) -> None:
+    report = embed_images(clip, tiny_data.raw, tiny_data.frames, tmp_path / "out")
+    store = FeatureStore.open(tmp_path / "out")
+    expected = list(dict.fromkeys(hashlib.sha256(data).digest() for data in tiny_data.images))
+    assert [key.tobytes() for key in store.keys] == expected
+    assert (report.rows, report.distinct, report.encoded) == (42, 40, 40)
+    assert "42 rows, 40 distinct, 0 from the cache, 40 encoded" in str(report)
+    keys = [hashlib.sha256(data).digest() for data in tiny_data.images]
+    pixels = np.stack([clip.preprocess(data) for data in tiny_data.images])
+    direct = clip.encode_images(pixels).astype(np.float16)
+    np.testing.assert_array_equal(store.lookup(keys), direct)
+    assert store.fingerprint == clip.fingerprint("image")
+    assert FrozenClip.rebuild(store.attributes).fingerprint("image") == store.fingerprint
+
+
+def test_captions_likewise(clip, tiny_data, tmp_path: Path) -> None:
+    report = embed_texts(clip, tiny_data.frames, tmp_path / "out")
+    store = FeatureStore.open(tmp_path / "out")
+    assert (report.rows, report.distinct, report.encoded) == (42, 40, 40)
+    keys = [hashlib.sha256(text.encode()).digest() for text in tiny_data.captions]
+    direct = clip.encode_texts(tiny_data.captions).astype(np.float16)
+    np.testing.assert_array_equal(store.lookup(keys), direct)
+    rebuilt = FrozenClip.rebuild(store.attributes, batch_size=2)
+    again = rebuilt.encode_texts(tiny_data.captions[:3]).astype(np.float16)
+    np.testing.assert_array_equal(again, direct[:3])
+
+
+def test_large_datasets_are_cut_into_shards(clip, tiny_data, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("pipeline.features.embed.SHARD_ROWS", 16)
+    embed_texts(clip, tiny_data.frames, tmp_path / "out")
+    assert list(shards(tmp_path / "out")) == ["00000.h5", "00001.h5", "00002.h5"]
+    assert len(FeatureStore.open(tmp_path / "out")) == 40
+    assert store_module.SHARD_ROWS == 8192
+
+
+def test_a_second_run_reads_no_image(clip, tiny_data, tmp_path: Path) -> None:
+    embed_images(clip, tiny_data.raw, tiny_data.frames, tmp_path / "first")
+    report = embed_images(clip, tmp_path / "gone", tiny_data.frames, tmp_path / "second")
+    assert report.encoded == 0
+    assert shards(tmp_path / "first") == shards(tmp_path / "second")
+
+
+@pytest.mark.parametrize("modality", ["image", "text"])
+def test_any_part_of_the_cache_may_be_lost(
+    clip, tiny_data, tmp_path: Path, modality: str, capsys
+) -> None:
+    """Whatever chunks are missing or damaged, the published bytes are the same."""
+
+    def run(name: str) -> dict[str, bytes]:
+        if modality == "image":
+            embed_images(clip, tiny_data.raw, tiny_data.frames, tmp_path / name)
+        else:
+            embed_texts(clip, tiny_data.frames, tmp_path / name)
+        return shards(tmp_path / name)
+
+    whole = run("whole")
+    (folder,) = (storycache_home() / "embeddings").iterdir()
+    files = sorted(folder.iterdir())
+    assert len(files) == (3 if modality == "image" else 1)
+    for i, file in enumerate(files):
+        file.unlink()
+        assert run(f"without-{i}") == whole
+        file.write_bytes(file.read_bytes()[:700])
+        assert run(f"damaged-{i}") == whole
+        assert "warning: ignoring" in capsys.readouterr().err
+
+
+def test_rows_known_from_another_dataset_are_not_encoded_again(
+    clip, tiny_data, tmp_path: Path
+) -> None:
+    """Ten new stories encode ten stories, and give what one run over all would have given."""
+    import pyarrow.parquet as pq
+
+    pq.write_table(pq.read_table(tiny_data.frames).slice(6, 17), tmp_path / "some.parquet")
+    first = embed_texts(clip, tmp_path / "some.parquet", tmp_path / "some")
+    second = embed_texts(clip, tiny_data.frames, tmp_path / "all")
+    assert first.encoded + second.encoded == 40
+    shutil.rmtree(storycache_home())
+    embed_texts(clip, tiny_data.frames, tmp_path / "fresh")
+    assert shards(tmp_path / "all") == shards(tmp_path / "fresh")
+
+
+def test_settings_of_the_other_modality_change_nothing(tiny_clip, tiny_data, tmp_path) -> None:
+    for name, settings in (("a", {}), ("b", {"image_fit": "pad"})):
+        clip = FrozenClip.load(str(tiny_clip), precision="float32", batch_size=2, **settings)
+        embed_texts(clip, tiny_data.frames, tmp_path / name)
+    assert shards(tmp_path / "a") == shards(tmp_path / "b")
+
+
+def test_an_image_that_cannot_be_decoded_is_named(clip, tiny_data, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = tiny_data.raw / "train" / "00000.parquet"
+    table = pq.read_table(file)
+    stories = table.to_pylist()
+    stories[4]["images"][2]["bytes"] = b"no image"
+    (tmp_path / "raw" / "train").mkdir(parents=True)
+    changed = pa.Table.from_pylist(stories, schema=table.schema)
+    pq.write_table(changed, tmp_path / "raw" / "train" / "00000.parquet")
+    with pytest.raises(UserError, match="image 3 of story s4 has changed since prepare"):
+        embed_images(clip, tmp_path / "raw", tiny_data.frames, tmp_path / "out")
+
+    row = 4 * 6 + 2
+    keys = [hashlib.sha256(data).digest() for data in tiny_data.images]
+    keys[row] = hashlib.sha256(b"no image").digest()
+    frames = tiny_data.frames_changed("broken.parquet", "image_key", keys)
+    with pytest.raises(UserError, match="image 3 of story s4: the image cannot be decoded"):
+        embed_images(clip, tmp_path / "raw", frames, tmp_path / "out")
+    # Chunks that were finished before it are kept.
+    assert len(list((storycache_home() / "embeddings").rglob("*.h5"))) == 1
+
+
+def test_raw_stories_of_another_dataset_are_noticed(clip, tiny_data, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="run the prepare stage again"):
+        embed_images(clip, tmp_path / "raw", tiny_data.frames, tmp_path / "out")
+    beyond = tiny_data.frames_changed("beyond.parquet", "image_row", [10**6] * 42)
+    with pytest.raises(UserError, match="run the prepare stage again"):
+        embed_images(clip, tiny_data.raw, beyond, tmp_path / "out")
+
+
+def stage(folder: Path, home: Path, modality: str, tiny_data) -> subprocess.Popen:
+    raw = ["--raw", str(tiny_data.raw)] if modality == "image" else []
+    arguments = [modality, *raw, "--frames", str(tiny_data.frames), "--out", str(folder / "out")]
+    return subprocess.Popen(
+        [sys.executable, "-m", "stages.embed", *arguments],
+        cwd=folder,
+        env={**os.environ, "STORYCACHE_HOME": str(home), "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+@pytest.fixture
+def project(tiny_clip: Path, tmp_path: Path) -> Path:
+    """A folder with the params.yaml of the repository, pointed at the tiny CLIP."""
+    params = read_yaml(REPOSITORY / "params.yaml")
+    params["clip"].update(model=str(tiny_clip), batch_size=1, precision="float32")
+    folder = tmp_path / "project"
+    folder.mkdir()
+    YAML(typ="safe", pure=True).dump(params, folder / "params.yaml")
+    return folder
+
+
+def test_a_killed_run_goes_on_and_publishes_the_same_bytes(
+    project: Path, tiny_data, tmp_path: Path
+) -> None:
+    calm, rough = tmp_path / "calm", tmp_path / "rough"
+    process = stage(project, calm, "image", tiny_data)
+    assert "40 encoded" in process.communicate()[0] and process.returncode == 0
+    undisturbed = shards(project / "out")
+    shutil.rmtree(project / "out")
+
+    process = stage(project, rough, "image", tiny_data)
+    while process.poll() is None and not list(rough.rglob("*.h5")):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it finished before it could be killed"
+    assert not (project / "out").exists()
+
+    process = stage(project, rough, "image", tiny_data)
+    printed = process.communicate()[0]
+    assert process.returncode == 0
+    assert "40 encoded" not in printed  # finished chunks were not encoded again
+    assert shards(project / "out") == undisturbed
+
+
+def test_the_stage_that_finds_everything_cached_loads_no_torch(project, tiny_data, tmp_path):
+    for _ in range(2):
+        process = stage(project, tmp_path / "home", "text", tiny_data)
+        printed = process.communicate()[0]
+        assert process.returncode == 0
+    assert "40 from the cache, 0 encoded" in printed
+    code = (
+        "import sys; from stages.embed import main;"
+        f"sys.argv = ['embed', 'text', '--frames', {str(tiny_data.frames)!r}, '--out', 'out'];"
+        "main(); assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    env = {
+        **os.environ,
+        "STORYCACHE_HOME": str(tmp_path / "home"),
+        "PYTHONPATH": str(REPOSITORY),
+    }
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=project, env=env)

@@ -1,0 +1,103 @@
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from pipeline.errors import UserError
+from pipeline.features.clip_folder import find_clip
+from pipeline.features.preprocess import FITS, ImagePreprocessor
+
+OPENAI = {
+    "crop_size": 224,
+    "do_center_crop": True,
+    "do_normalize": True,
+    "do_resize": True,
+    "feature_extractor_type": "CLIPFeatureExtractor",
+    "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+    "resample": 3,
+    "size": 224,
+}
+"""As published with openai/clip-vit-base-patch32."""
+
+
+def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind)
+    return stream.getvalue()
+
+
+@given(width=st.integers(16, 400), height=st.integers(16, 400), seed=st.integers(0, 9))
+@settings(max_examples=20, deadline=None)
+def test_crop_equals_transformers(width: int, height: int, seed: int) -> None:
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
+    image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    ours = ImagePreprocessor.from_config(OPENAI, "crop", 224)
+    values = ours.normalised(ours(encoded(image)))
+    theirs = CLIPImageProcessorPil(
+        size={"shortest_edge": 224}, crop_size={"height": 224, "width": 224}
+    )(image, return_tensors="np")["pixel_values"][0]
+    assert values.dtype == np.float32
+    np.testing.assert_allclose(values, theirs, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1"])
+def test_every_colour_mode_becomes_three_channels(mode: str) -> None:
+    image = Image.new("RGB", (50, 40), (200, 30, 90)).convert(mode)
+    kind = "TIFF" if mode == "CMYK" else "PNG"
+    pixels = ImagePreprocessor.from_config(OPENAI, "crop", 224)(encoded(image, kind))
+    assert pixels.shape == (3, 224, 224) and pixels.dtype == np.uint8
+
+
+def test_pad_keeps_the_whole_frame_on_the_mean_colour() -> None:
+    image = Image.new("RGB", (480, 240), (255, 0, 0))
+    pad = ImagePreprocessor.from_config(OPENAI, "pad", 224)
+    pixels = pad(encoded(image))
+    assert (pixels[:, 56:168] == np.array([255, 0, 0])[:, None, None]).all()
+    bars = pad.normalised(np.concatenate([pixels[:, :56], pixels[:, 168:]], axis=1))
+    assert np.abs(bars).max() < 0.01  # half a grey level, in units of the deviation
+
+
+def test_squash_keeps_both_edges_and_crop_does_not() -> None:
+    wide = np.zeros((100, 300, 3), np.uint8)
+    wide[:, :30, 0] = wide[:, -30:, 1] = 255
+    data = encoded(Image.fromarray(wide))
+    squashed = ImagePreprocessor.from_config(OPENAI, "squash", 224)(data)
+    assert squashed[0, :, :20].min() > 250 and squashed[1, :, -20:].min() > 250
+    assert ImagePreprocessor.from_config(OPENAI, "crop", 224)(data).max() < 10
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_extreme_shapes_fit(fit: str) -> None:
+    preprocess = ImagePreprocessor.from_config(OPENAI, fit, 224)
+    for size in ((1, 1), (1, 60), (60, 1)):
+        assert preprocess(encoded(Image.new("RGB", size))).shape == (3, 224, 224)
+
+
+def test_undecodable_bytes_are_a_clear_error(make_jpeg: Callable[..., bytes]) -> None:
+    preprocess = ImagePreprocessor.from_config(OPENAI, "crop", 224)
+    data = make_jpeg(0)
+    for broken in (b"", b"not an image", data[: len(data) // 2]):
+        with pytest.raises(UserError, match="cannot be decoded"):
+            preprocess(broken)
+
+
+def test_settings_come_from_the_folder(tiny_clip: Path) -> None:
+    folder = find_clip(str(tiny_clip), None)
+    preprocess = ImagePreprocessor.from_config(folder.processor, "crop", folder.image_size)
+    assert (preprocess.size, preprocess.shortest_edge, preprocess.resample) == (32, 32, 3)
+    assert preprocess.scale == 1 / 255
+
+
+def test_a_processor_of_another_size_is_refused() -> None:
+    with pytest.raises(UserError, match="336"):
+        ImagePreprocessor.from_config(OPENAI, "crop", 336)
+    with pytest.raises(UserError, match="stretch"):
+        ImagePreprocessor.from_config(OPENAI, "stretch", 224)

@@ -1,0 +1,51 @@
+"""What has to be known to build a generator again: everything but the weights."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipeline.errors import UserError
+from pipeline.files import read_json, write_json
+from pipeline.params import DecoderParams, FusionParams, PromptParams
+
+
+class GeneratorConfig(BaseModel):
+    """Shape of a `StoryGenerator` and the names of the frozen parts that it is built on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    k: int
+    """Context frames, K."""
+    dim_image: int
+    """Width of the image embeddings that the model reads and predicts."""
+    dim_text: int
+    """Width of the text embeddings that the model reads and predicts."""
+    fusion: FusionParams
+    """The encoder over the context."""
+    decoder: DecoderParams
+    """The language model, by name, and its prefix."""
+    prompt: PromptParams
+    """The words that the language model is given."""
+
+    @property
+    def prefix_tokens(self) -> int:
+        """Embeddings in front of the prompt, P."""
+        return self.decoder.n_prefix + (self.k if self.decoder.frame_prefix else 0)
+
+    def write(self, path: Path) -> None:
+        """Write the config as JSON."""
+        write_json(path, self.model_dump(mode="json", by_alias=True))
+
+    @classmethod
+    def read(cls, path: Path) -> "GeneratorConfig":
+        """Read what `write` wrote; raises UserError if it is missing or not of this version."""
+        values = read_json(path)
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise UserError(
+                f"{path}: {key}: {first['msg']}; the model was written by another version of "
+                "this code, so train it again (dvc repro -f train)"
+            ) from None

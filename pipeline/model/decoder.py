@@ -1,0 +1,138 @@
+"""A causal language model that reads embeddings in front of its prompt.
+
+After ClipCap (Mokady et al., 2021): a vector is mapped to a few embeddings that stand before the
+words. Here the encoder's own positions, one per frame, may follow them.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.model.config import GeneratorConfig
+from pipeline.model.language_model import check_room
+
+
+class PrefixDecoder(nn.Module):
+    """Prefix embeddings from the fusion encoder, and the language model behind them.
+
+    - works with any Hugging Face causal LM that takes `inputs_embeds`;
+    - a frozen LM stays in eval mode whatever `train()` says, and has no weight gradients;
+    - prefix embeddings start at the scale of the LM's token embeddings;
+    - sequences are padded on the right: a causal LM never looks there, so no mask is needed;
+    - logits are computed at supervised positions and nowhere else.
+    """
+
+    word_scale: Tensor
+    """Root mean square of the LM's token embeddings."""
+
+    def __init__(self, config: GeneratorConfig, lm: Any):
+        super().__init__()
+        check_room(lm.config, config)
+        self.lm = lm
+        self.frozen = config.decoder.tune == "frozen"
+        if self.frozen:
+            lm.requires_grad_(False)
+        width = lm.get_input_embeddings().weight.shape[1]
+        self.n_prefix = config.decoder.n_prefix
+        self.from_z = nn.Linear(config.fusion.d_model, self.n_prefix * width)
+        self.z_norm = nn.LayerNorm(width)
+        self.frame_prefix = config.decoder.frame_prefix
+        if self.frame_prefix:
+            self.from_frame = nn.Linear(config.fusion.d_model, width)
+            self.frame_norm = nn.LayerNorm(width)
+        words = lm.get_input_embeddings().weight.detach().float()
+        self.register_buffer("word_scale", words.square().mean().sqrt(), persistent=False)
+        self.plain_head = self._head_is_plain()
+        self.train(self.training)
+
+    @property
+    def width(self) -> int:
+        """Width of the LM's embeddings, H."""
+        return int(self.z_norm.normalized_shape[0])
+
+    def train(self, mode: bool = True) -> "PrefixDecoder":
+        """As in nn.Module, save that a frozen LM stays in eval mode: it has no dropout."""
+        super().train(mode)
+        if self.frozen:
+            self.lm.eval()
+        return self
+
+    def prefix(self, positions: Tensor, z: Tensor) -> Tensor:
+        """positions [B, K, d_model] and z [B, d_model] to prefix embeddings [B, P, H]."""
+        pooled = self.from_z(z).view(len(z), self.n_prefix, self.width)
+        parts = [self.z_norm(pooled)]
+        if self.frame_prefix:
+            parts.append(self.frame_norm(self.from_frame(positions)))
+        return torch.cat(parts, dim=1) * self.word_scale
+
+    def embed(self, prefix: Tensor | None, ids: Tensor) -> Tensor:
+        """Prefix [B, P, H] (or none) followed by the token ids' [B, L] embeddings."""
+        words = self.lm.get_input_embeddings()(ids)
+        return words if prefix is None else torch.cat([prefix, words], dim=1)
+
+    def token_nll(
+        self,
+        prefix: Tensor | None,
+        prompt_ids: Tensor,
+        prompt_mask: Tensor,
+        target_ids: Tensor,
+        target_mask: Tensor,
+    ) -> Tensor:
+        """Negative log-likelihood in nats of each target token, given all before it.
+
+        Args:
+            prefix: [B, P, H], or None for the LM with its prompt alone.
+            prompt_ids, prompt_mask: [B, S], padded on the right; every prompt has a token.
+            target_ids, target_mask: [B, T], padded on the right.
+
+        Returns:
+            [B, T], zero where `target_mask` is false.
+        """
+        prompt_mask, target_mask = prompt_mask.bool(), target_mask.bool()
+        prompt_length = prompt_mask.sum(dim=1)
+        ids = _join(prompt_ids, prompt_length, target_ids, target_mask.sum(dim=1))
+        embeds = self.embed(prefix, ids)
+        row, column = target_mask.nonzero(as_tuple=True)
+        # The token at column t is foretold one position before its own.
+        before = (embeds.shape[1] - ids.shape[1]) + prompt_length[row] + column - 1
+        nll = F.cross_entropy(
+            self._logits(embeds, row, before), target_ids[target_mask], reduction="none"
+        )
+        return nll.new_zeros(target_ids.shape).index_put((row, column), nll)
+
+    def _logits(self, embeds: Tensor, row: Tensor, column: Tensor) -> Tensor:
+        """Logits [N, V] after positions (row, column) of embeds [B, L, H]."""
+        if not self.plain_head:
+            return self.lm(inputs_embeds=embeds, use_cache=False).logits[row, column].float()
+        hidden = self.lm.base_model(inputs_embeds=embeds, use_cache=False)[0]  # [B, L, H]
+        return self.lm.get_output_embeddings()(hidden[row, column]).float()
+
+    @torch.no_grad()
+    def _head_is_plain(self) -> bool:
+        """Whether logits are the output embedding of the last hidden state and no more.
+
+        Some LMs scale or cap them afterwards; for those `_logits` takes the long way.
+        """
+        training = self.lm.training
+        self.lm.eval()
+        ids = torch.arange(3, device=self.word_scale.device)[None]
+        hidden = self.lm.base_model(input_ids=ids, use_cache=False)[0]
+        plain = self.lm.get_output_embeddings()(hidden)
+        whole = self.lm(input_ids=ids, use_cache=False).logits
+        self.lm.train(training)
+        return plain.shape == whole.shape and torch.allclose(plain, whole, rtol=1e-4, atol=1e-4)
+
+
+def _join(first: Tensor, first_length: Tensor, second: Tensor, second_length: Tensor) -> Tensor:
+    """Rows of `first` [B, S] continued by rows of `second` [B, T] without a gap; padded by 0."""
+    length = int((first_length + second_length).max())
+    at = torch.arange(length, device=first.device).expand(len(first), -1)
+    beyond = at - first_length[:, None]
+    ids = torch.where(
+        beyond < 0,
+        first.gather(1, at.clamp(max=first.shape[1] - 1)),
+        second.gather(1, beyond.clamp(0, second.shape[1] - 1)),
+    )
+    return ids.masked_fill(beyond >= second_length[:, None], 0)

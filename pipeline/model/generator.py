@@ -1,0 +1,96 @@
+"""The story generator: K frames and captions in; the next caption, image and text embedding out.
+
+- fusion encoder over the frozen CLIP embeddings of the context (`fusion.py`);
+- two heads that predict the target's CLIP embeddings (`heads.py`);
+- a causal LM, frozen by default, that reads [prefix; prompt; target] (`decoder.py`).
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import UserError
+from pipeline.model.config import GeneratorConfig
+from pipeline.model.decoder import PrefixDecoder
+from pipeline.model.fusion import FusionEncoder
+from pipeline.model.heads import EmbeddingHead
+from pipeline.model.language_model import load_language_model
+
+
+class Encoded(NamedTuple):
+    """What the generator makes of a batch of contexts."""
+
+    z: Tensor
+    """Pooled context, [B, d_model]."""
+    prefix: Tensor
+    """Embeddings that go before the prompt, [B, P, H]."""
+    image_pred: Tensor
+    """Predicted CLIP embedding of the target image, [B, dim_image], unit norm."""
+    text_pred: Tensor
+    """Predicted CLIP embedding of the target caption, [B, dim_text], unit norm."""
+
+
+class StoryGenerator(nn.Module):
+    """Fusion encoder, heads and prefix decoder under one name."""
+
+    def __init__(self, config: GeneratorConfig, lm: Any):
+        """`lm` is the loaded causal LM; `from_config` loads it by name."""
+        super().__init__()
+        self.config = config
+        self.fusion = FusionEncoder(config)
+        self.image_head = EmbeddingHead(config.fusion.d_model, config.dim_image)
+        self.text_head = EmbeddingHead(config.fusion.d_model, config.dim_text)
+        self.decoder = PrefixDecoder(config, lm)
+
+    @classmethod
+    def from_config(cls, config: GeneratorConfig) -> "StoryGenerator":
+        """A generator on the decoder that the config names, the rest freshly initialised.
+
+        Raises UserError when the decoder cannot be loaded or has too few positions.
+        """
+        return cls(config, load_language_model(config.decoder.model, config.decoder.revision))
+
+    def encode(self, images: Tensor, texts: Tensor) -> Encoded:
+        """Encode contexts: images [B, K, dim_image] and texts [B, K, dim_text], unit norm."""
+        positions, z = self.fusion(images, texts)
+        prefix = self.decoder.prefix(positions, z)
+        return Encoded(z, prefix, self.image_head(z), self.text_head(z))
+
+    def token_nll(
+        self,
+        prefix: Tensor | None,
+        prompt_ids: Tensor,
+        prompt_mask: Tensor,
+        target_ids: Tensor,
+        target_mask: Tensor,
+    ) -> Tensor:
+        """Nats of each target token [B, T]; see `PrefixDecoder.token_nll`.
+
+        `prefix=None` leaves the prefix out; rows of another story's prefix may be handed in.
+        """
+        return self.decoder.token_nll(prefix, prompt_ids, prompt_mask, target_ids, target_mask)
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """The parameters that training changes, by name, sorted; tied ones once."""
+        return {n: p for n, p in sorted(self.named_parameters()) if p.requires_grad}
+
+    def trainable_state(self) -> dict[str, Tensor]:
+        """A copy on the CPU of what training changes, by sorted name."""
+        return {n: p.detach().cpu().clone() for n, p in self.trainable().items()}
+
+    @torch.no_grad()
+    def load_trainable(self, state: dict[str, Tensor]) -> None:
+        """Put back what `trainable_state` gave.
+
+        Raises UserError when names or shapes are not those of this generator.
+        """
+        own = self.trainable()
+        wrong = sorted(set(own) ^ set(state)) or [n for n in own if own[n].shape != state[n].shape]
+        if wrong:
+            raise UserError(
+                f"the weights do not belong to this generator (first difference: {wrong[0]}): "
+                "train again with the present parameters (dvc repro -f train)"
+            )
+        for name, parameter in own.items():
+            parameter.copy_(state[name])

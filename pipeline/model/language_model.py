@@ -1,0 +1,67 @@
+"""Loading the causal language model and its tokenizer, by name, as Hugging Face keeps them."""
+
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from pipeline.errors import UserError
+from pipeline.model.config import GeneratorConfig
+from pipeline.model.prompt import PromptBuilder
+
+FUSED_ACTIVATIONS = {"gelu_new": "gelu_pytorch_tanh"}
+"""The same function under two names: GPT-2's is composed of eight operations, PyTorch's is one."""
+
+
+def load_language_model(model: str, revision: str | None) -> Any:
+    """A causal LM in float32, whatever precision its files are in.
+
+    Raises UserError when there is no such model, or no network to fetch it.
+    """
+    try:
+        config = AutoConfig.from_pretrained(model, revision=revision)
+        activation = getattr(config, "activation_function", None)
+        if activation in FUSED_ACTIVATIONS:
+            config.activation_function = FUSED_ACTIVATIONS[activation]
+        return AutoModelForCausalLM.from_pretrained(
+            model,
+            revision=revision,
+            config=config,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            use_safetensors=True,
+        )
+    except (OSError, ValueError) as error:
+        raise _not_found(model, revision, error) from error
+
+
+def load_prompts(config: GeneratorConfig) -> PromptBuilder:
+    """The prompt builder of a generator: its decoder's own tokenizer and its prompt settings."""
+    name, revision = config.decoder.model, config.decoder.revision
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+    except (OSError, ValueError) as error:
+        raise _not_found(name, revision, error) from error
+    return PromptBuilder(tokenizer, config.prompt)
+
+
+def check_room(lm_config: Any, config: GeneratorConfig) -> None:
+    """Refuse settings whose longest sequence has more positions than the LM was built for."""
+    positions = getattr(lm_config, "max_position_embeddings", None)
+    longest = config.prompt.max_sequence_tokens + config.prefix_tokens
+    if positions is not None and longest > positions:
+        raise UserError(
+            f"prompt.max_sequence_tokens: {config.prompt.max_sequence_tokens} and "
+            f"{config.prefix_tokens} prefix embeddings make {longest} positions, but decoder.model "
+            f"{config.decoder.model} has {positions}: lower prompt.max_sequence_tokens to at most "
+            f"{positions - config.prefix_tokens}"
+        )
+
+
+def _not_found(model: str, revision: str | None, error: Exception) -> UserError:
+    at = f" at revision {revision}" if revision else ""
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return UserError(
+        f"decoder.model: {model}{at} could not be loaded as a causal language model ({reason}): "
+        "give a local folder, or a model id that can be reached from here"
+    )

@@ -1,0 +1,131 @@
+"""Checkpoints from which a killed run goes on as if nothing had happened.
+
+They are kept outside the stage's outputs, which DVC deletes before the stage runs, in
+`$STORYCACHE_HOME/training/<key of the run>`: safetensors with JSON in their header, replaced
+atomically, nothing pickled. The best epoch's weights are a file of their own, written only when
+they change. A run that is killed and never taken up again leaves its folder behind; it may be
+deleted at any time.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from pipeline.files import replacing
+from pipeline.training.optimiser import load_optimiser_state, optimiser_state
+
+CHECKPOINT_FILE = "checkpoint.safetensors"
+
+
+@dataclass
+class Progress:
+    """Where a run is: everything about it that is not a tensor."""
+
+    step: int = 0
+    """Optimiser steps done."""
+    epoch: int = 0
+    """Epoch under way, from 0."""
+    position: int = 0
+    """Batches of that epoch done."""
+    best_epoch: int | None = None
+    best_value: float | None = None
+    epochs_since_best: int = 0
+    finished: bool = False
+    history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    """What was logged: (step, named figures)."""
+    sums: dict[str, float] = field(default_factory=dict)
+    """Sums of the training losses since they were last logged."""
+    summed_steps: int = 0
+
+
+class Checkpoints:
+    """The checkpoint and the best weights of one run."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def save(
+        self,
+        progress: Progress,
+        parameters: dict[str, nn.Parameter],
+        optimiser: torch.optim.Optimizer,
+    ) -> None:
+        """Replace the checkpoint by the present state, random generators included."""
+        tensors = {f"weight/{n}": p.detach().cpu().contiguous() for n, p in parameters.items()}
+        tensors |= optimiser_state(optimiser, parameters)
+        tensors["random/cpu"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["random/cuda"] = torch.cuda.get_rng_state()
+        header = {"progress": json.dumps(asdict(progress))}
+        with replacing(self.folder / CHECKPOINT_FILE) as partial:
+            save_file(tensors, partial, metadata=header)
+
+    def restore(
+        self, parameters: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer
+    ) -> Progress | None:
+        """Put the saved state back and say where it was; None where nothing was saved."""
+        path = self.folder / CHECKPOINT_FILE
+        if not path.exists():
+            return None
+        with safe_open(path, framework="pt") as file:
+            progress = Progress(**json.loads(file.metadata()["progress"]))
+        if progress.best_epoch is not None and not self._best(progress.best_epoch).exists():
+            return None  # another run of the same key has finished and cleared up
+        tensors = load_file(path)
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(tensors[f"weight/{name}"])
+        load_optimiser_state(optimiser, parameters, tensors)
+        torch.set_rng_state(tensors["random/cpu"].clone())
+        if "random/cuda" in tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(tensors["random/cuda"].clone())
+        progress.history = [(step, figures) for step, figures in progress.history]
+        return progress
+
+    def save_best(self, epoch: int, weights: dict[str, Tensor]) -> None:
+        """Keep the weights of an epoch that was the best; older ones go with `drop_old_best`."""
+        with replacing(self._best(epoch)) as partial:
+            save_file(weights, partial)
+
+    def load_best(self, epoch: int) -> dict[str, Tensor]:
+        """The weights that `save_best` kept."""
+        return load_file(self._best(epoch))
+
+    def drop_old_best(self, epoch: int) -> None:
+        """Remove the best weights of epochs other than `epoch`, once a checkpoint names that."""
+        for path in self.folder.glob("best-*.safetensors"):
+            if path != self._best(epoch):
+                path.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove everything: the run has succeeded."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _best(self, epoch: int) -> Path:
+        return self.folder / f"best-{epoch}.safetensors"
+
+
+def run_key(settings: dict[str, Any], content: Iterable[bytes], code: Iterable[Path]) -> str:
+    """Name of a run: equal only if it would go the same way from the start.
+
+    Args:
+        settings: parameters, fingerprints, story ids: anything that JSON can say.
+        content: digests of the data that is trained on.
+        code: source files that decide how training goes, in any order.
+    """
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    digest.update(torch.__version__.encode())
+    for part in content:
+        digest.update(hashlib.sha256(part).digest())
+    for path in sorted(code):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,72 @@
+"""The multitask baseline: L = L_txt + alpha L_img + lambda L_align."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from pipeline.model.generator import Encoded, StoryGenerator
+from pipeline.params import LossParams
+from pipeline.training.examples import Batch
+from pipeline.training.losses import embedding_loss, text_loss
+
+
+class SupervisedObjective:
+    """Likelihood of the next caption, and its image's and its text's CLIP embedding.
+
+    Names: `nll` is L_txt in nats per token, `loss_img` is L_img of the image head against the
+    target image, `loss_align` is L_align of the text head against the target caption.
+    """
+
+    criterion = "nll"
+
+    def __init__(self, generator: StoryGenerator, loss: LossParams):
+        self.generator = generator
+        self.weights = loss
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Scalar losses `loss`, `nll`, `loss_img`, `loss_align` of a batch."""
+        encoded = self.generator.encode(batch["images"], batch["texts"])
+        nll = text_loss(self._token_nll(encoded, batch), batch["target_mask"])
+        img, align = _embedding_losses(encoded, batch)
+        return self._named(nll, img, align)
+
+    @torch.no_grad()
+    def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """The same figures over many batches: nll per token, the others per window.
+
+        The contrastive terms compare within a batch, so they depend on its size; all else does
+        not depend on how the windows are batched.
+        """
+        nats = torch.zeros((), dtype=torch.float64)
+        tokens = windows = 0
+        img, align = torch.zeros_like(nats), torch.zeros_like(nats)
+        for batch in batches:
+            encoded = self.generator.encode(batch["images"], batch["texts"])
+            nats += self._token_nll(encoded, batch).sum(dtype=torch.float64).cpu()
+            tokens += int(batch["target_mask"].sum())
+            size = len(batch["rows"])
+            windows += size
+            for total, part in zip((img, align), _embedding_losses(encoded, batch), strict=True):
+                total += size * part.double().cpu()
+        figures = self._named(nats / tokens, img / windows, align / windows)
+        return {name: float(value) for name, value in figures.items()}
+
+    def _token_nll(self, encoded: Encoded, batch: Batch) -> Tensor:
+        text = [batch[n] for n in ("prompt_ids", "prompt_mask", "target_ids", "target_mask")]
+        return self.generator.token_nll(encoded.prefix, *text)
+
+    def _named(self, nll: Tensor, img: Tensor, align: Tensor) -> dict[str, Tensor]:
+        loss = nll
+        for weight, term in ((self.weights.alpha, img), (self.weights.lambda_, align)):
+            if weight:
+                loss = loss + weight * term
+        return {"loss": loss, "nll": nll, "loss_img": img, "loss_align": align}
+
+
+def _embedding_losses(encoded: Encoded, batch: Batch) -> tuple[Tensor, Tensor]:
+    """L_img and L_align."""
+    return (
+        embedding_loss(encoded.image_pred, batch["target_image"], batch["target_image_id"]),
+        embedding_loss(encoded.text_pred, batch["target_text"], batch["target_text_id"]),
+    )

@@ -1,0 +1,121 @@
+"""Stage `train`: the multitask baseline, from features alone."""
+
+import argparse
+from pathlib import Path
+
+import pyarrow as pa
+import torch
+
+from pipeline.device import make_deterministic, pick_device
+from pipeline.errors import exit_cleanly
+from pipeline.features.store import FeatureStore
+from pipeline.features.windows import make_windows
+from pipeline.home import storycache_home
+from pipeline.model.config import GeneratorConfig
+from pipeline.model.folder import save_generator
+from pipeline.model.generator import StoryGenerator
+from pipeline.model.language_model import load_prompts
+from pipeline.params import load_params
+from pipeline.stories.frames import read_frames
+from pipeline.stories.splits import read_splits
+from pipeline.training.checkpoint import Checkpoints, run_key
+from pipeline.training.curves import Curves
+from pipeline.training.examples import FRAME_COLUMNS, make_examples
+from pipeline.training.loop import train_loop
+from pipeline.training.memory import keep_freed_memory
+from pipeline.training.supervised import SupervisedObjective
+
+ROOT = Path(__file__).resolve().parents[1]
+CODE = (ROOT / "pipeline" / "model", ROOT / "pipeline" / "training")
+"""Folders whose modules decide how training goes; a checkpoint of other code is not taken up."""
+
+GROUPS = {"seed", "context", "fusion", "decoder", "prompt", "loss", "train"}
+"""Parameters that this stage depends on; kept in the model folder."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=Path, required=True)
+    parser.add_argument("--splits", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True, help="image features")
+    parser.add_argument("--texts", type=Path, required=True, help="text features")
+    parser.add_argument("--out", type=Path, required=True, help="model folder to write")
+    parser.add_argument("--live", type=Path, required=True, help="loss curves to write")
+    paths = parser.parse_args()
+    params = load_params()
+    used = params.model_dump(mode="json", by_alias=True, include=GROUPS)
+
+    # --- data
+    frames = read_frames(paths.frames, FRAME_COLUMNS)
+    splits = read_splits(paths.splits)
+    images, texts = FeatureStore.open(paths.images), FeatureStore.open(paths.texts)
+    k = params.context.k
+    windows = {
+        "train": make_windows(frames, splits["train"], k, params.context.windows),
+        "val": make_windows(frames, splits["val"], k, "first"),
+    }
+
+    # --- model
+    keep_freed_memory()
+    make_deterministic(params.seed)
+    device = pick_device()
+    config = GeneratorConfig(
+        k=k,
+        dim_image=images.dim,
+        dim_text=texts.dim,
+        fusion=params.fusion,
+        decoder=params.decoder,
+        prompt=params.prompt,
+    )
+    generator = StoryGenerator.from_config(config).to(device)
+    prompts = load_prompts(config)
+    examples = {
+        part: make_examples(frames, chosen, images, texts, prompts, device)
+        for part, chosen in windows.items()
+    }
+
+    # --- training
+    key = run_key(
+        {
+            "params": used,
+            "features": [images.fingerprint, texts.fingerprint],
+            "stories": {part: splits[part] for part in ("train", "val")},
+            "threads": torch.get_num_threads(),
+            "device": str(device),
+        },
+        [_table_bytes(frames), *(_bytes(p) for p in generator.decoder.lm.parameters())],
+        [path for folder in CODE for path in folder.rglob("*.py")],
+    )
+    checkpoints = Checkpoints(storycache_home() / "training" / key)
+    with Curves(paths.live) as curves:
+        outcome = train_loop(
+            generator,
+            SupervisedObjective(generator, params.loss),
+            examples["train"],
+            examples["val"],
+            params.train,
+            params.seed,
+            checkpoints,
+            curves,
+        )
+    save_generator(paths.out, generator, used)
+    checkpoints.clear()
+    print(
+        f"trained {outcome.steps} steps; best epoch {outcome.best_epoch + 1}: "
+        f"validation nll {outcome.best_value:.4f} nats a token; model in {paths.out}"
+    )
+
+
+def _table_bytes(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def _bytes(parameter: torch.nn.Parameter) -> bytes:
+    return parameter.detach().cpu().contiguous().numpy().tobytes()
+
+
+if __name__ == "__main__":
+    exit_cleanly(main)

@@ -1,0 +1,208 @@
+"""The generator: order of frames, gradients, the frozen LM, likelihoods."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from pipeline.errors import UserError
+from pipeline.model.config import GeneratorConfig
+from pipeline.model.generator import StoryGenerator
+
+Contexts = tuple[torch.Tensor, torch.Tensor]
+Tokens = dict[str, torch.Tensor]
+Make = Callable[..., GeneratorConfig]
+
+
+def test_shapes_and_norms(generator: StoryGenerator, contexts: Contexts) -> None:
+    encoded = generator.encode(*contexts)
+    assert encoded.z.shape == (4, 32)
+    assert encoded.prefix.shape == (4, generator.config.prefix_tokens, 32)
+    assert encoded.image_pred.shape == (4, 12) and encoded.text_pred.shape == (4, 10)
+    for predicted in (encoded.image_pred, encoded.text_pred):
+        torch.testing.assert_close(predicted.norm(dim=-1), torch.ones(4))
+
+
+def test_prefix_starts_at_the_scale_of_words(generator: StoryGenerator, contexts: Contexts) -> None:
+    words = generator.decoder.lm.get_input_embeddings().weight
+    rms = generator.encode(*contexts).prefix.square().mean().sqrt()
+    torch.testing.assert_close(rms, words.square().mean().sqrt(), rtol=1e-2, atol=0)
+
+
+@pytest.mark.parametrize("position_embeddings", [True, False])
+def test_order_of_frames_matters_with_positions_only(
+    make_config: Make, contexts: Contexts, position_embeddings: bool
+) -> None:
+    torch.manual_seed(0)
+    config = make_config(position_embeddings=position_embeddings)
+    generator = StoryGenerator.from_config(config).eval()
+    images, texts = contexts
+    forward = generator.encode(images, texts)
+    backward = generator.encode(images.flip(1), texts.flip(1))
+    same = torch.allclose(forward.z, backward.z, atol=1e-5)
+    assert same is not position_embeddings
+    same = torch.allclose(forward.image_pred, backward.image_pred, atol=1e-5)
+    assert same is not position_embeddings
+
+
+def _total_loss(generator: StoryGenerator, contexts: Contexts, tokens: Tokens) -> torch.Tensor:
+    encoded = generator.encode(*contexts)
+    nll = generator.token_nll(encoded.prefix, **tokens).sum()
+    return nll + encoded.image_pred[:, 0].sum() + encoded.text_pred[:, 0].sum()
+
+
+@pytest.mark.parametrize("tune", ["frozen", "full"])
+@pytest.mark.parametrize("frame_prefix", [True, False])
+def test_gradient_reaches_every_trainable_parameter(
+    make_config: Make, contexts: Contexts, tokens: Tokens, tune: str, frame_prefix: bool
+) -> None:
+    generator = StoryGenerator.from_config(make_config(tune=tune, frame_prefix=frame_prefix))
+    generator.train()
+    _total_loss(generator, contexts, tokens).backward()
+    for name, parameter in generator.trainable().items():
+        assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().sum() > 0, name
+    assert any(n.startswith("decoder.lm.") for n in generator.trainable()) is (tune == "full")
+
+
+def test_a_frozen_decoder_stays_in_eval_mode_without_gradients(
+    generator: StoryGenerator, contexts: Contexts, tokens: Tokens
+) -> None:
+    generator.train()
+    assert generator.fusion.training
+    assert not any(module.training for module in generator.decoder.lm.modules())
+    before = [p.clone() for p in generator.decoder.lm.parameters()]
+    _total_loss(generator, contexts, tokens).backward()
+    for parameter, old in zip(generator.decoder.lm.parameters(), before, strict=True):
+        assert parameter.grad is None and not parameter.requires_grad
+        assert torch.equal(parameter, old)
+
+
+def test_a_tuned_decoder_follows_train_and_eval(make_config: Make) -> None:
+    generator = StoryGenerator.from_config(make_config(tune="full"))
+    assert generator.train().decoder.lm.training
+    assert not generator.eval().decoder.lm.training
+
+
+def _plain_nll(
+    lm: torch.nn.Module, prefix: torch.Tensor | None, prompt: list[int], target: list[int]
+) -> torch.Tensor:
+    """One sequence through the whole LM, all logits, nothing padded."""
+    words = lm.get_input_embeddings()(torch.tensor([prompt + target]))  # type: ignore[operator]
+    embeds = words if prefix is None else torch.cat([prefix[None], words], dim=1)
+    logits = lm(inputs_embeds=embeds).logits[0]
+    first = embeds.shape[1] - len(target) - 1
+    return F.cross_entropy(logits[first:-1], torch.tensor(target), reduction="none")
+
+
+def _check_nll(generator: StoryGenerator, contexts: Contexts, tokens: Tokens) -> None:
+    generator.eval()
+    prefix = generator.encode(*contexts).prefix
+    for given in (prefix, prefix.roll(1, 0), None):
+        nll = generator.token_nll(given, **tokens)
+        assert nll.shape == tokens["target_ids"].shape
+        for i in range(4):
+            mask = tokens["target_mask"][i]
+            expected = _plain_nll(
+                generator.decoder.lm,
+                None if given is None else given[i],
+                tokens["prompt_ids"][i][tokens["prompt_mask"][i]].tolist(),
+                tokens["target_ids"][i][mask].tolist(),
+            )
+            torch.testing.assert_close(nll[i][mask], expected, rtol=1e-4, atol=1e-4)
+            assert (nll[i][~mask] == 0).all()
+
+
+def test_token_nll_equals_the_whole_model(
+    generator: StoryGenerator, contexts: Contexts, tokens: Tokens
+) -> None:
+    _check_nll(generator, contexts, tokens)
+
+
+def test_padding_by_a_real_word_changes_nothing(
+    generator: StoryGenerator, contexts: Contexts, tokens: Tokens
+) -> None:
+    generator.eval()
+    prefix = generator.encode(*contexts).prefix
+    eos = generator.decoder.lm.config.eos_token_id
+    other = dict(tokens)
+    for part in ("prompt", "target"):
+        other[f"{part}_ids"] = tokens[f"{part}_ids"].masked_fill(~tokens[f"{part}_mask"], eos)
+    # and end-of-text as a supervised token, which masking by id would lose
+    other["target_ids"][0, 1] = tokens["target_ids"][0, 1] = eos
+    nll = generator.token_nll(prefix, **other)
+    assert torch.equal(nll, generator.token_nll(prefix, **tokens))
+    assert nll[0, 1] > 0
+
+
+def test_another_architecture(
+    make_config: Make, contexts: Contexts, tokens: Tokens, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=64,
+            hidden_size=24,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            max_position_embeddings=300,
+            bos_token_id=1,
+            eos_token_id=2,
+            tie_word_embeddings=False,
+        )
+    ).to(torch.float16).save_pretrained(tmp_path)
+    generator = StoryGenerator.from_config(make_config(model=str(tmp_path)))
+    assert {p.dtype for p in generator.parameters()} == {torch.float32}
+    _check_nll(generator, contexts, tokens)
+
+
+def test_a_decoder_that_changes_its_logits(
+    make_config: Make, contexts: Contexts, tokens: Tokens, tmp_path: Path
+) -> None:
+    from transformers import GraniteConfig, GraniteForCausalLM
+
+    torch.manual_seed(0)
+    GraniteForCausalLM(
+        GraniteConfig(
+            vocab_size=64,
+            hidden_size=24,
+            intermediate_size=48,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            max_position_embeddings=300,
+            logits_scaling=0.1,
+            bos_token_id=1,
+            eos_token_id=2,
+            pad_token_id=2,
+        )
+    ).save_pretrained(tmp_path)
+    generator = StoryGenerator.from_config(make_config(model=str(tmp_path)))
+    assert not generator.decoder.plain_head
+    _check_nll(generator, contexts, tokens)
+
+
+def test_the_fused_activation_is_the_same_function(tiny_gpt2: Path, make_config: Make) -> None:
+    ids = torch.arange(40)[None]
+    plain = AutoModelForCausalLM.from_pretrained(tiny_gpt2, dtype=torch.float32).eval()
+    assert plain.config.activation_function == "gelu_new"
+    ours = StoryGenerator.from_config(make_config()).eval().decoder.lm
+    torch.testing.assert_close(ours(ids).logits, plain(ids).logits, rtol=1e-5, atol=1e-5)
+
+
+def test_errors_are_sentences(make_config: Make, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"decoder\.model: .*none could not be loaded"):
+        StoryGenerator.from_config(make_config(model=str(tmp_path / "none")))
+    with pytest.raises(UserError, match=r"make 515 positions, but .* has 512: .* at most 507"):
+        StoryGenerator.from_config(make_config(max_sequence_tokens=510))
+
+
+def test_weights_of_another_shape_are_refused(generator: StoryGenerator, make_config: Make) -> None:
+    other = StoryGenerator.from_config(make_config(frame_prefix=False))
+    with pytest.raises(UserError, match=r"first difference: decoder\.frame_norm\.bias"):
+        generator.load_trainable(other.trainable_state())

@@ -1,0 +1,115 @@
+"""Prompt form, limits, end-of-text."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoTokenizer
+
+from pipeline.errors import UserError
+from pipeline.model.prompt import (
+    MIN_TARGET_TOKENS,
+    PromptBuilder,
+    _even_shares,
+    prompt_text,
+    target_text,
+)
+from pipeline.params import PromptParams
+
+
+def params(words: int = 25, target: int = 40, sequence: int = 200) -> PromptParams:
+    return PromptParams(
+        words_per_caption=words, max_target_tokens=target, max_sequence_tokens=sequence
+    )
+
+
+class Letters:
+    """A tokenizer of one token per character: lengths can be counted by hand."""
+
+    eos_token_id = 0
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        assert not add_special_tokens
+        return [ord(c) for c in text]
+
+    def decode(self, token_ids: list[int], *, skip_special_tokens: bool) -> str:
+        return "".join(map(chr, token_ids))
+
+
+def test_the_form() -> None:
+    captions = ["Anna  looks up\nslowly", "Bram waits"]
+    assert prompt_text(captions, 3) == "1. Anna looks up\n2. Bram waits\n3."
+    assert target_text("He smiles.") == " He smiles."
+
+
+def test_imports_no_torch() -> None:
+    code = "import sys, pipeline.model.prompt; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_with_a_real_tokenizer(tiny_gpt2: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_gpt2)
+    builder = PromptBuilder(tokenizer, params())
+    prompt, target = builder.example_ids(["Mara opens the door."], "The lamp is lit.")
+    assert tokenizer.decode(prompt) == "1. Mara opens the door.\n2."
+    assert target[-1] == tokenizer.eos_token_id
+    assert tokenizer.decode(target[:-1]) == " The lamp is lit."
+    assert builder.decode(target) == "The lamp is lit."
+
+
+def test_end_of_text_only_where_the_target_fits() -> None:
+    builder = PromptBuilder(Letters(), params(target=5))
+    assert builder.target_ids("abc") == [ord(c) for c in " abc"] + [0]
+    assert builder.target_ids("abcd") == [ord(c) for c in " abcd"]
+
+
+def test_a_long_pair_loses_the_end_of_the_target() -> None:
+    builder = PromptBuilder(Letters(), params(sequence=60))
+    prompt, target = builder.example_ids(["x" * 25], "y" * 50)
+    assert "".join(map(chr, prompt)) == "1. " + "x" * 25 + "\n2."
+    assert len(prompt) + len(target) == 60
+    assert 0 not in target
+
+
+def test_a_long_prompt_loses_words_of_its_oldest_lines_first() -> None:
+    words = "aaaa bbbb cccc"
+    whole = prompt_text([words, words], 25)
+    builder = PromptBuilder(
+        Letters(), params(sequence=len(whole) - 1 + MIN_TARGET_TOKENS, target=9)
+    )
+    assert builder.prompt_ids([words, words]) == Letters().encode(
+        "1. aaaa bbbb\n2. aaaa bbbb cccc\n3.", add_special_tokens=False
+    )
+
+
+def test_a_limit_below_the_bare_lines_is_refused() -> None:
+    with pytest.raises(UserError, match="max_sequence_tokens: 20 is too small"):
+        PromptBuilder(Letters(), params(sequence=20, target=9)).prompt_ids(["a"] * 9)
+
+
+@given(
+    st.lists(st.lists(st.text("ab", min_size=1, max_size=6), max_size=30), min_size=1, max_size=5),
+    st.integers(60, 300),
+)
+@settings(max_examples=60, deadline=None)
+def test_every_pair_keeps_to_the_limits(captions: list[list[str]], sequence: int) -> None:
+    builder = PromptBuilder(Letters(), params(sequence=sequence, target=50))
+    lines = [" ".join(words) for words in captions]
+    prompt, target = builder.example_ids(lines, "y" * 100)
+    assert len(prompt) + len(target) <= sequence
+    assert len(target) >= MIN_TARGET_TOKENS
+    text = "".join(map(chr, prompt))
+    assert text.count("\n") == len(lines)
+    assert text.endswith(f"\n{len(lines) + 1}.")
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=6), st.data())
+def test_shares_are_even(lengths: list[int], data: st.DataObject) -> None:
+    total = data.draw(st.integers(0, sum(lengths)))
+    expected = list(lengths)
+    while sum(expected) > total:  # the rule, word by word
+        expected[expected.index(max(expected))] -= 1
+    assert _even_shares(lengths, total) == expected

@@ -1,0 +1,144 @@
+"""Autoregressive decoding of a batch from embeddings, with a key-value cache.
+
+Equal to decoding each row alone without a cache: rows are padded on the left, the padding is
+masked, and every row counts its positions from its own first embedding. Rows that have ended leave
+the batch as soon as enough of them have, so the slowest caption does not keep the others computing.
+
+Penalties and n-gram bans (`GenerateParams`) look at generated tokens only, never at the prompt.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from pipeline.captioning.kv_cache import roomy_cache
+from pipeline.captioning.sampling import (
+    ban_repeated_ngrams,
+    nucleus_tokens,
+    penalise_repetition,
+)
+
+if TYPE_CHECKING:
+    from pipeline.params import GenerateParams
+
+WORTH_SHRINKING = 0.75
+"""Ended rows leave when at most this share of the batch goes on; leaving copies the cache."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What one row wrote: token ids without end-of-text, and whether it wrote end-of-text."""
+
+    tokens: list[int]
+    finished: bool
+
+
+def pad_left(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Stack embeddings of different lengths, flush right.
+
+    Args:
+        rows: float [T_i, H] each.
+
+    Returns:
+        float [B, T, H] with zeros in front, and its mask, int64 [B, T], 1 where a row has begun.
+    """
+    length = max(len(row) for row in rows)
+    embeddings = rows[0].new_zeros(len(rows), length, rows[0].shape[-1])
+    mask = torch.zeros(len(rows), length, dtype=torch.int64, device=rows[0].device)
+    for i, row in enumerate(rows):
+        embeddings[i, length - len(row) :] = row
+        mask[i, length - len(row) :] = 1
+    return embeddings, mask
+
+
+@torch.inference_mode()
+def decode_batch(
+    lm: Any,
+    embeddings: Tensor,
+    mask: Tensor,
+    limits: Tensor,
+    params: "GenerateParams",
+    eos_id: int,
+    draws: Tensor | None = None,
+) -> list[Decoded]:
+    """Continue each row until end-of-text or its limit.
+
+    End-of-text is not allowed as the very first token: an empty caption says nothing.
+
+    Args:
+        lm: a Hugging Face causal LM in eval mode that takes `inputs_embeds`.
+        embeddings: float [B, T, H], padded on the left. mask: int64 [B, T].
+        limits: the most tokens each row may write, end-of-text included, int64 [B], 1 or more.
+        draws: uniform numbers in [0, 1) for the nucleus, float [B, at least max(limits)].
+
+    Returns:
+        one `Decoded` per row, in order.
+    """
+    batch, start = mask.shape
+    most = int(limits.max())
+    device = embeddings.device
+    cache = roomy_cache(lm.config, start + most)
+    mask = torch.cat([mask, mask.new_ones(batch, most)], dim=1)  # [B, T + most]
+    positions = (mask.cumsum(dim=1) - 1).clamp_min(0)  # 0 at a row's first embedding
+    written = torch.full((batch, most), eos_id, dtype=torch.int64, device=device)
+    rows = torch.arange(batch, device=device)  # which row of the whole batch each live one is
+    results = torch.full((batch, most), eos_id, dtype=torch.int64, device=device)
+    lengths = limits.clone()
+    finished = torch.zeros(batch, dtype=torch.bool, device=device)
+    live = torch.ones(batch, dtype=torch.bool, device=device)
+    inputs: dict[str, Tensor] = {"inputs_embeds": embeddings}
+    for step in range(most):
+        end = start + step
+        output = lm(
+            **inputs,
+            attention_mask=mask[:, :end],
+            position_ids=positions[:, end - (start if step == 0 else 1) : end],
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        scores = output.logits[:, -1].float()  # [B, V]
+        if step == 0:
+            scores[:, eos_id] = float("-inf")
+        tokens = _next_tokens(
+            scores, written[:, :step], params, None if draws is None else draws[:, step]
+        )
+        written[:, step] = tokens
+
+        at_end = live & (tokens == eos_id)
+        over = live & (at_end | (limits == step + 1))
+        if over.any():
+            results[rows[over]] = written[over]
+            finished[rows[at_end]] = True
+            lengths[rows[at_end]] = step
+            live &= ~over
+            left = int(live.sum())
+            if left == 0:
+                break
+            if left <= WORTH_SHRINKING * len(live):
+                keep = live.nonzero().squeeze(1)
+                cache.batch_select_indices(keep)
+                mask, positions, written = mask[keep], positions[keep], written[keep]
+                rows, limits, live, tokens = rows[keep], limits[keep], live[keep], tokens[keep]
+                draws = None if draws is None else draws[keep]
+        inputs = {"input_ids": tokens[:, None]}
+    return [
+        Decoded(tokens=ids[:length], finished=ended)
+        for ids, length, ended in zip(
+            results.tolist(), lengths.tolist(), finished.tolist(), strict=True
+        )
+    ]
+
+
+def _next_tokens(
+    scores: Tensor, written: Tensor, params: "GenerateParams", draws: Tensor | None
+) -> Tensor:
+    """int64 [B] from scores [B, V], the tokens written so far [B, t] and numbers [B]."""
+    scores = penalise_repetition(scores, written, params.repetition_penalty)
+    scores = ban_repeated_ngrams(scores, written, params.no_repeat_ngram_size)
+    if draws is None:
+        return scores.argmax(dim=-1)
+    return nucleus_tokens(scores, draws, params.temperature, params.top_p)

@@ -1,0 +1,134 @@
+"""Captions for the frame that comes next, for any number of stories.
+
+Stories are sorted by the length of their prompt before they are cut into batches, so that padding
+is small, and come back in their own order. The result for a story does not depend on the others.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.captioning.decoding import Decoded, decode_batch, pad_left
+from pipeline.errors import UserError
+from pipeline.model.generator import StoryGenerator
+from pipeline.model.prompt import PromptBuilder
+
+if TYPE_CHECKING:
+    from pipeline.params import GenerateParams
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One generated caption."""
+
+    text: str
+    """White space folded, end-of-text removed; empty if only white space was written."""
+    finished: bool
+    """Whether the decoder ended it itself, rather than being cut at its limit."""
+
+
+def story_seed(seed: int, story_id: str) -> int:
+    """The seed of one story's samples: from the run's seed and the story, and nothing else."""
+    digest = hashlib.sha256(f"{seed}/{story_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+@torch.inference_mode()
+def generate_captions(
+    generator: StoryGenerator,
+    prompts: PromptBuilder,
+    images: NDArray[np.float32],
+    texts: NDArray[np.float32],
+    captions: Sequence[Sequence[str]],
+    params: "GenerateParams",
+    seeds: Sequence[int],
+    use_prefix: bool = True,
+    progress: Callable[[int], object] | None = None,
+) -> list[Caption]:
+    """Write the next frame's caption for N stories.
+
+    Args:
+        generator: in eval mode.
+        images: CLIP embeddings of the context frames, [N, K, dim_image], unit norm.
+        texts: CLIP embeddings of their captions, [N, K, dim_text], unit norm.
+        captions: the K captions of each story's context, in order.
+        params: strategy and limits. Penalties apply to generated tokens only, not to the prompt.
+        seeds: one per story, for the nucleus; see `story_seed`. Greedy does not look at them.
+        use_prefix: False leaves the decoder with its prompt alone, as a reference.
+        progress: called after every batch with the number of captions it made.
+
+    Returns:
+        N captions in the order of the stories.
+
+    Raises:
+        UserError: if a prompt leaves no room for a single token in the decoder's positions.
+        ValueError: if the arguments are not of equal length.
+    """
+    count = len(captions)
+    if not count == len(images) == len(texts) == len(seeds):
+        raise ValueError(
+            f"{count} contexts with {len(images)} images, {len(texts)} texts, {len(seeds)} seeds"
+        )
+    decoder = generator.decoder
+    device = decoder.word_scale.device
+    prompt_ids = [prompts.prompt_ids(context) for context in captions]
+    prefix_tokens = generator.config.prefix_tokens if use_prefix else 0
+    positions = getattr(decoder.lm.config, "max_position_embeddings", None)
+    longest_first = sorted(range(count), key=lambda i: -len(prompt_ids[i]))
+    results: dict[int, Caption] = {}
+    for start in range(0, count, params.batch_size):
+        batch = longest_first[start : start + params.batch_size]
+        ids = [torch.tensor(prompt_ids[i], device=device) for i in batch]
+        rows = [decoder.embed(None, row[None])[0] for row in ids]  # [S_i, H] each
+        if use_prefix:
+            encoded = generator.encode(
+                torch.from_numpy(images[batch]).to(device),
+                torch.from_numpy(texts[batch]).to(device),
+            )
+            rows = [torch.cat(pair) for pair in zip(encoded.prefix, rows, strict=True)]
+        limits = [_limit(prefix_tokens + len(row), positions, params.max_new_tokens) for row in ids]
+        draws = None
+        if params.strategy == "nucleus":
+            draws = torch.stack([_draws(seeds[i], params.max_new_tokens) for i in batch])
+            draws = draws.to(device)
+        embeddings, mask = pad_left(rows)
+        decoded = decode_batch(
+            decoder.lm,
+            embeddings,
+            mask,
+            torch.tensor(limits, device=device),
+            params,
+            prompts.eos_id,
+            draws,
+        )
+        results.update((i, _caption(prompts, row)) for i, row in zip(batch, decoded, strict=True))
+        if progress is not None:
+            progress(len(batch))
+    return [results[i] for i in range(count)]
+
+
+def _limit(sequence: int, positions: int | None, max_new_tokens: int) -> int:
+    """How many tokens may follow `sequence` embeddings."""
+    # The last token that is written is never read again, hence needs no position.
+    room = max_new_tokens if positions is None else positions - sequence + 1
+    if room < 1:
+        raise UserError(
+            f"prefix and prompt take {sequence} positions but decoder.model has {positions}: "
+            "lower prompt.max_sequence_tokens, prompt.words_per_caption or context.k"
+        )
+    return min(room, max_new_tokens)
+
+
+def _draws(seed: int, count: int) -> torch.Tensor:
+    """Uniform numbers in [0, 1), float [count], one per token; made on the CPU for every device."""
+    random = torch.Generator().manual_seed(seed % 2**63)
+    return torch.rand(count, generator=random)
+
+
+def _caption(prompts: PromptBuilder, decoded: Decoded) -> Caption:
+    return Caption(prompts.decode(decoded.tokens), decoded.finished)

@@ -1,0 +1,117 @@
+"""The stories of a split as the evaluation sees them: first window, target, and another story."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pipeline.evaluation.references import derangement, reference_frames
+from pipeline.features.store import FeatureStore, key_array
+from pipeline.features.windows import Windows, make_windows
+
+CHUNK_STORIES = 256
+"""Stories whose features are held at a time: what bounds the memory of the evaluation."""
+
+COLUMNS = [
+    "story_id",
+    "caption",
+    "image_file",
+    "image_row",
+    "image_index",
+    "image_key",
+    "caption_key",
+]
+"""Columns of the frames table that the evaluation reads."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """N stories in a row. Frames are given as rows of the frames table."""
+
+    windows: Windows
+    """Context and target of each story."""
+    other: Windows | None
+    """Those of another story for each; None where the split has no other."""
+    references: dict[str, NDArray[np.int64]]
+    """Reference row -> the frame whose caption it takes, [N]."""
+
+
+@dataclass(frozen=True)
+class SplitStories:
+    """One split: the first window of each story, and another story for each."""
+
+    frames: pa.Table
+    images: FeatureStore
+    texts: FeatureStore
+    windows: Windows
+    order: NDArray[np.int64] | None
+    """Which story stands for another one: a derangement; None with fewer than two stories."""
+
+    @classmethod
+    def make(
+        cls,
+        frames: pa.Table,
+        images: FeatureStore,
+        texts: FeatureStore,
+        story_ids: Sequence[str],
+        k: int,
+        seed: int,
+    ) -> "SplitStories":
+        """Frames 0..K-1 as context and frame K as target, of every story that has so many."""
+        windows = make_windows(frames, story_ids, k, "first")
+        order = derangement(len(windows), seed) if len(windows) > 1 else None
+        return cls(frames, images, texts, windows, order)
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def chunks(self, stories: int = CHUNK_STORIES) -> Iterator[Chunk]:
+        """The stories in order, so many at a time."""
+        for start in range(0, len(self), stories):
+            here = np.arange(start, min(start + stories, len(self)))
+            own = _select(self.windows, here)
+            other = None if self.order is None else _select(self.windows, self.order[here])
+            others_target = None if other is None else other.target
+            references = reference_frames(own.context, own.target, others_target)
+            yield Chunk(own, other, references)
+
+    def image_features(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """CLIP embeddings of frames' images: rows [...] to [..., D]; UserError if one lacks."""
+        return _look_up(self.images, self.frames.column("image_key"), rows)
+
+    def text_features(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """CLIP embeddings of frames' captions: rows [...] to [..., D]. UserError as above."""
+        return _look_up(self.texts, self.frames.column("caption_key"), rows)
+
+    def captions(self, rows: NDArray[np.int64]) -> list[str]:
+        """Captions of frames, [N]."""
+        taken: list[str] = self.frames.column("caption").take(pa.array(rows)).to_pylist()
+        return taken
+
+    def contexts(self, windows: Windows) -> list[list[str]]:
+        """The K captions of each context."""
+        flat = self.captions(windows.context.reshape(-1))
+        k = windows.context.shape[1]
+        return [flat[i : i + k] for i in range(0, len(flat), k)]
+
+    def image_places(self, rows: NDArray[np.int64]) -> list[dict[str, str | int]]:
+        """Where frames' images lie in the raw data: file, row in it, index in the row's list."""
+        columns = {"file": "image_file", "row": "image_row", "index": "image_index"}
+        table = self.frames.select(list(columns.values())).rename_columns(list(columns))
+        places: list[dict[str, str | int]] = table.take(pa.array(rows)).to_pylist()
+        return places
+
+
+def _select(windows: Windows, rows: NDArray[np.int64]) -> Windows:
+    story = [windows.story[i] for i in rows.tolist()]
+    return Windows(windows.context[rows], windows.target[rows], story)
+
+
+def _look_up(
+    store: FeatureStore, column: pa.ChunkedArray, rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    keys = key_array(column.take(pa.array(rows.reshape(-1))))
+    embeddings: NDArray[np.float32] = store.lookup(keys).reshape(*rows.shape, store.dim)
+    return embeddings

@@ -1,0 +1,65 @@
+"""Stage `evaluate`: captions for val and test, scored between their reference rows."""
+
+import argparse
+from pathlib import Path
+
+from pipeline.device import make_deterministic, pick_device
+from pipeline.errors import exit_cleanly
+from pipeline.evaluation.evaluate import Subject, evaluate
+from pipeline.evaluation.scorer import CaptionScorer
+from pipeline.evaluation.stories import COLUMNS
+from pipeline.features.clip import FrozenClip
+from pipeline.features.store import FeatureStore
+from pipeline.files import read_json
+from pipeline.model.folder import PARAMS_FILE, load_generator
+from pipeline.model.language_model import load_prompts
+from pipeline.params import LossParams, load_params
+from pipeline.stories.frames import read_frames
+from pipeline.stories.splits import read_splits
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=Path, required=True)
+    parser.add_argument("--splits", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True, help="image features")
+    parser.add_argument("--texts", type=Path, required=True, help="text features")
+    parser.add_argument("--model", type=Path, required=True, help="model folder")
+    parser.add_argument("--metrics", type=Path, required=True, help="metrics.json to write")
+    parser.add_argument("--out", type=Path, required=True, help="folder for predictions")
+    paths = parser.parse_args()
+    params = load_params()
+
+    make_deterministic(params.seed)
+    images, texts = FeatureStore.open(paths.images), FeatureStore.open(paths.texts)
+    generator = load_generator(paths.model, pick_device(), (images.dim, texts.dim))
+    # The losses are those that this model was trained on, whatever params.yaml says by now.
+    trained = read_json(paths.model / PARAMS_FILE)
+    metrics = evaluate(
+        Subject(
+            generator=generator,
+            prompts=load_prompts(generator.config),
+            scorer=CaptionScorer(FrozenClip.rebuild(texts.attributes), params.evaluate.clip_prefix),
+            generate=params.generate,
+            loss=LossParams.model_validate(trained["loss"]),
+            loss_batch_size=trained["train"]["batch_size"],
+            seed=params.seed,
+        ),
+        read_frames(paths.frames, COLUMNS),
+        read_splits(paths.splits),
+        images,
+        texts,
+        paths.out,
+        paths.metrics,
+    )
+    for split, figures in metrics.items():
+        row = ", ".join(
+            f"{name} {figures[name]:.3f}"
+            for name in ("clip_cosine", "clip_cosine_ground_truth", "clip_cosine_shuffled", "lift")
+            if name in figures
+        )
+        print(f"{split}: {row} ({figures['stories']} stories)")
+
+
+if __name__ == "__main__":
+    exit_cleanly(main)

@@ -1,0 +1,245 @@
+"""Captions of whole stories: prompt, prefix, order and seeds."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from pipeline.captioning.generate import Caption, generate_captions, story_seed
+from pipeline.errors import UserError
+from pipeline.model.config import GeneratorConfig
+from pipeline.model.generator import StoryGenerator
+from pipeline.model.language_model import load_prompts
+from pipeline.model.prompt import PromptBuilder
+from pipeline.params import GenerateParams
+
+K, DIM = 3, 24
+WORDS = "the lamp is lit and Mara opens a door by the river while Tom hides the red box".split()
+
+
+@pytest.fixture(scope="module")
+def config(tiny_gpt2: Path) -> GeneratorConfig:
+    return GeneratorConfig.model_validate(
+        {
+            "k": K,
+            "dim_image": DIM,
+            "dim_text": DIM,
+            "fusion": {
+                "d_model": 32,
+                "layers": 1,
+                "heads": 2,
+                "dropout": 0.1,
+                "position_embeddings": True,
+            },
+            "decoder": {
+                "model": str(tiny_gpt2),
+                "revision": None,
+                "tune": "frozen",
+                "n_prefix": 2,
+                "frame_prefix": True,
+            },
+            "prompt": {
+                "words_per_caption": 12,
+                "max_target_tokens": 30,
+                "max_sequence_tokens": 300,
+            },
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def generator(config: GeneratorConfig) -> StoryGenerator:
+    """Random, with a louder language model and prefix, so that stories get different captions."""
+    torch.manual_seed(0)
+    generator = StoryGenerator.from_config(config).eval()
+    with torch.no_grad():
+        for parameter in generator.decoder.lm.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(8.0)
+        generator.decoder.word_scale.mul_(8.0)
+    return generator
+
+
+@pytest.fixture(scope="module")
+def prompts(config: GeneratorConfig) -> PromptBuilder:
+    return load_prompts(config)
+
+
+Stories = tuple[NDArray[np.float32], NDArray[np.float32], list[list[str]]]
+
+
+@pytest.fixture(scope="module")
+def stories() -> Stories:
+    """Seven contexts with captions of 1 to 12 words."""
+    random = np.random.default_rng(0)
+    images, texts = random.normal(size=(2, 7, K, DIM)).astype(np.float32)
+    images /= np.linalg.norm(images, axis=-1, keepdims=True)
+    texts /= np.linalg.norm(texts, axis=-1, keepdims=True)
+    captions = [
+        [" ".join(random.choice(WORDS, size=random.integers(1, 13))) for _ in range(K)]
+        for _ in range(7)
+    ]
+    return images, texts, captions
+
+
+def settings(**changes: Any) -> GenerateParams:
+    return GenerateParams.model_validate(
+        {
+            "strategy": "greedy",
+            "max_new_tokens": 20,
+            "temperature": 1.0,
+            "top_p": 0.9,
+            "repetition_penalty": 1.0,
+            "no_repeat_ngram_size": 0,
+            "batch_size": 3,
+        }
+        | changes
+    )
+
+
+SEEDS = list(range(7))
+
+
+@torch.no_grad()
+def plainly(
+    generator: StoryGenerator, prompts: PromptBuilder, stories: Stories, i: int, prefix: bool
+) -> Caption:
+    """One story, greedy, no cache, no padding: everything through the decoder at every step."""
+    images, texts, captions = stories
+    encoded = generator.encode(torch.from_numpy(images[i, None]), torch.from_numpy(texts[i, None]))
+    ids = prompts.prompt_ids(captions[i])
+    written: list[int] = []
+    while len(written) < 20:
+        sequence = generator.decoder.embed(
+            encoded.prefix if prefix else None, torch.tensor([ids + written])
+        )
+        scores = generator.decoder.lm(inputs_embeds=sequence).logits[0, -1]
+        if not written:
+            scores[prompts.eos_id] = -torch.inf
+        written.append(int(scores.argmax()))
+        if written[-1] == prompts.eos_id:
+            break
+    return Caption(prompts.decode(written), finished=written[-1] == prompts.eos_id)
+
+
+@pytest.mark.parametrize("prefix", [True, False])
+@pytest.mark.parametrize("batch_size", [1, 3, 32])
+def test_equals_one_story_at_a_time_without_cache(
+    generator: StoryGenerator,
+    prompts: PromptBuilder,
+    stories: Stories,
+    batch_size: int,
+    prefix: bool,
+) -> None:
+    lengths = {len(prompts.prompt_ids(captions)) for captions in stories[2]}
+    assert len(lengths) > 3, "the prompts must be of mixed lengths"
+    expected = [plainly(generator, prompts, stories, i, prefix) for i in range(7)]
+    made = []
+    out = generate_captions(
+        generator,
+        prompts,
+        *stories,
+        settings(batch_size=batch_size),
+        SEEDS,
+        use_prefix=prefix,
+        progress=made.append,
+    )
+    assert out == expected
+    assert sum(made) == 7
+
+
+def test_the_prefix_changes_the_caption_and_no_prefix_ignores_the_embeddings(
+    generator: StoryGenerator, prompts: PromptBuilder, stories: Stories
+) -> None:
+    images, texts, captions = stories
+    swapped = (images[::-1].copy(), texts[::-1].copy(), captions)
+    for prefix in (True, False):
+        own = generate_captions(generator, prompts, *stories, settings(), SEEDS, prefix)
+        other = generate_captions(generator, prompts, *swapped, settings(), SEEDS, prefix)
+        assert (own == other) is not prefix
+
+
+def test_a_sample_belongs_to_its_story_and_seed(
+    generator: StoryGenerator, prompts: PromptBuilder, stories: Stories
+) -> None:
+    params = settings(strategy="nucleus", temperature=3.0, top_p=0.95)
+    images, texts, captions = stories
+    seeds = [story_seed(0, f"story {i}") for i in range(7)]
+    all_of_them = generate_captions(generator, prompts, *stories, params, seeds)
+    assert all_of_them == generate_captions(generator, prompts, *stories, params, seeds)
+    some = [5, 2]
+    assert [all_of_them[i] for i in some] == generate_captions(
+        generator,
+        prompts,
+        images[some],
+        texts[some],
+        [captions[i] for i in some],
+        params,
+        [seeds[i] for i in some],
+    )
+    others = [story_seed(1, f"story {i}") for i in range(7)]
+    assert all_of_them != generate_captions(generator, prompts, *stories, params, others)
+
+
+def test_story_seeds_are_fixed_for_good() -> None:
+    assert story_seed(0, "a") == story_seed(0, "a")
+    assert len({story_seed(0, "a"), story_seed(1, "a"), story_seed(0, "b")}) == 3
+
+
+def test_captions_are_one_line_without_special_tokens(
+    generator: StoryGenerator, prompts: PromptBuilder, stories: Stories
+) -> None:
+    for caption in generate_captions(generator, prompts, *stories, settings(), SEEDS):
+        assert caption.text == " ".join(caption.text.split())
+        assert "<|" not in caption.text
+
+
+def test_a_long_prompt_shortens_the_caption_and_never_overruns(
+    generator: StoryGenerator, prompts: PromptBuilder, stories: Stories
+) -> None:
+    """With all positions but two taken, three tokens are written: the last is never read."""
+    images, texts, _ = stories
+    taken = generator.config.prefix_tokens
+    positions = generator.decoder.lm.config.max_position_embeddings
+    prompt = FixedPrompt(prompts, positions - taken - 2)
+    out = generate_captions(
+        generator, prompt, images[:1], texts[:1], [["a"] * K], settings(), SEEDS[:1]
+    )
+    assert len(prompt.decoded[0]) <= 3
+    assert out[0].finished or len(prompt.decoded[0]) == 3
+    with pytest.raises(UserError, match=r"has 512: lower prompt\.max_sequence_tokens"):
+        too_long = FixedPrompt(prompts, positions - taken + 1)
+        generate_captions(
+            generator, too_long, images[:1], texts[:1], [["a"] * K], settings(), SEEDS[:1]
+        )
+
+
+class FixedPrompt(PromptBuilder):
+    """A prompt of a given length, whatever the captions."""
+
+    def __init__(self, like: PromptBuilder, length: int) -> None:
+        super().__init__(like.tokenizer, like.params)
+        self.length = length
+        self.decoded: list[list[int]] = []
+
+    def prompt_ids(self, captions: Any) -> list[int]:
+        return [7] * self.length
+
+    def decode(self, ids: Any) -> str:
+        self.decoded.append(list(ids))
+        return super().decode(ids)
+
+
+def test_nothing_in_nothing_out(generator: StoryGenerator, prompts: PromptBuilder) -> None:
+    none = np.zeros((0, K, DIM), np.float32)
+    assert generate_captions(generator, prompts, none, none, [], settings(), []) == []
+
+
+def test_unequal_arguments_are_refused(
+    generator: StoryGenerator, prompts: PromptBuilder, stories: Stories
+) -> None:
+    with pytest.raises(ValueError, match="7 contexts with 7 images, 7 texts, 6 seeds"):
+        generate_captions(generator, prompts, *stories, settings(), SEEDS[:6])

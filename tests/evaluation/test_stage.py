@@ -1,0 +1,67 @@
+"""The stage's command on files: what it writes, prints and refuses."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.files import write_json
+from pipeline.model.folder import save_generator
+from stages.evaluate import main
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def files(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The world's files in a folder of its own, which is the working directory."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    pq.write_table(world.frames, tmp_path / "frames.parquet")
+    write_json(
+        tmp_path / "splits.json",
+        {"train": ["s0"], "val": ["s1", "s2", "s3"], "test": ["s4", "s5"], "bins": {}},
+    )
+    params = {"loss": {"alpha": 0.5, "lambda": 0.5}, "train": {"batch_size": 4}}
+    save_generator(tmp_path / "model", world.subject.generator, params)
+    monkeypatch.chdir(tmp_path)
+    arguments = {
+        "--frames": "frames.parquet",
+        "--splits": "splits.json",
+        "--images": str(world.images.folder),
+        "--texts": str(world.texts.folder),
+        "--model": "model",
+        "--metrics": "metrics.json",
+        "--out": "eval",
+    }
+    words = [word for pair in arguments.items() for word in pair]
+    monkeypatch.setattr(sys, "argv", ["evaluate", *words])
+    return tmp_path
+
+
+def test_writes_metrics_predictions_and_histograms(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main()
+    metrics = json.loads((files / "metrics.json").read_text())
+    assert metrics["val"]["stories"] == 3
+    assert metrics["test"]["stories"] == 2
+    assert sorted(path.name for path in (files / "eval").iterdir()) == [
+        "predictions.jsonl",
+        "score_histogram_test.json",
+        "score_histogram_val.json",
+    ]
+    printed = capsys.readouterr().out
+    assert printed.startswith("val: clip_cosine ")
+    assert f"test: clip_cosine {metrics['test']['clip_cosine']:.3f}" in printed
+
+
+def test_a_missing_model_is_one_sentence(files: Path) -> None:
+    shutil.rmtree(files / "model")
+    with pytest.raises(UserError, match=r"config\.json is missing: run the train stage"):
+        main()
+    assert not (files / "metrics.json").exists()

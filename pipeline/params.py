@@ -7,34 +7,16 @@ typo stops the line before anything is touched. Defaults are written in `params.
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from pipeline.errors import UserError
 from pipeline.params_errors import explain
+from pipeline.params_gan import DiscriminatorParams as DiscriminatorParams
+from pipeline.params_gan import GanParams as GanParams
+from pipeline.params_group import Count, CountOrZero, Group, Name, Positive, Weight
 from pipeline.params_yaml import read_yaml
 
-Count = Annotated[int, Field(ge=1)]
-CountOrZero = Annotated[int, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0)]
-Name = Annotated[str, Field(min_length=1)]
-
 LONGEST_SAMPLE_STORY = 22  # frames
-
-
-class Group(BaseModel):
-    """A group of keys: immutable, no unknown key, no silent conversion of types."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-        serialize_by_alias=True,
-        validate_by_name=True,
-        validate_by_alias=True,
-    )
 
 
 class SampleParams(Group):
@@ -260,6 +242,8 @@ class Params(Group):
     """The training run."""
     generate: GenerateParams
     """How captions are decoded."""
+    gan: GanParams
+    """The adversarial stage."""
     evaluate: EvaluateParams
     """How captions are scored."""
 

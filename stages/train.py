@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-import pyarrow as pa
 import torch
 
 from pipeline.device import make_deterministic, pick_device
@@ -18,7 +17,7 @@ from pipeline.model.language_model import load_prompts
 from pipeline.params import load_params
 from pipeline.stories.frames import read_frames
 from pipeline.stories.splits import read_splits
-from pipeline.training.checkpoint import Checkpoints, run_key
+from pipeline.training.checkpoint import Checkpoints, run_key, table_bytes
 from pipeline.training.curves import Curves
 from pipeline.training.examples import FRAME_COLUMNS, make_examples
 from pipeline.training.loop import train_loop
@@ -83,7 +82,7 @@ def main() -> None:
             "threads": torch.get_num_threads(),
             "device": str(device),
         },
-        [_table_bytes(frames), *(_bytes(p) for p in generator.decoder.lm.parameters())],
+        [table_bytes(frames), generator.fingerprint().encode()],
         [path for folder in CODE for path in folder.rglob("*.py")],
     )
     checkpoints = Checkpoints(storycache_home() / "training" / key)
@@ -104,17 +103,6 @@ def main() -> None:
         f"trained {outcome.steps} steps; best epoch {outcome.best_epoch + 1}: "
         f"validation nll {outcome.best_value:.4f} nats a token; model in {paths.out}"
     )
-
-
-def _table_bytes(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes()
-
-
-def _bytes(parameter: torch.nn.Parameter) -> bytes:
-    return parameter.detach().cpu().contiguous().numpy().tobytes()
 
 
 if __name__ == "__main__":

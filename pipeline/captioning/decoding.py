@@ -8,11 +8,12 @@ Penalties and n-gram bans (`GenerateParams`) look at generated tokens only, neve
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pipeline.captioning.kv_cache import roomy_cache
 from pipeline.captioning.sampling import (
@@ -30,10 +31,16 @@ WORTH_SHRINKING = 0.75
 
 @dataclass(frozen=True)
 class Decoded:
-    """What one row wrote: token ids without end-of-text, and whether it wrote end-of-text."""
+    """What one row wrote."""
 
     tokens: list[int]
+    """Token ids, a closing end-of-text included."""
     finished: bool
+    """Whether the last token is end-of-text."""
+    logprobs: list[float] = field(compare=False)
+    """Natural logarithm of each token's probability under the model as it is: at temperature 1,
+    over the whole vocabulary, before penalties. Its last digits depend on the batch, so it does
+    not count in comparisons."""
 
 
 def pad_left(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -85,7 +92,8 @@ def decode_batch(
     positions = (mask.cumsum(dim=1) - 1).clamp_min(0)  # 0 at a row's first embedding
     written = torch.full((batch, most), eos_id, dtype=torch.int64, device=device)
     rows = torch.arange(batch, device=device)  # which row of the whole batch each live one is
-    results = torch.full((batch, most), eos_id, dtype=torch.int64, device=device)
+    said = torch.zeros(batch, most, device=device)  # log-probability of what was written
+    results, results_said = written.clone(), said.clone()
     lengths = limits.clone()
     finished = torch.zeros(batch, dtype=torch.bool, device=device)
     live = torch.ones(batch, dtype=torch.bool, device=device)
@@ -100,20 +108,23 @@ def decode_batch(
             use_cache=True,
             logits_to_keep=1,
         )
-        scores = output.logits[:, -1].float()  # [B, V]
+        logits = output.logits[:, -1].float()  # [B, V]
+        scores = logits.clone() if step == 0 else logits
         if step == 0:
             scores[:, eos_id] = float("-inf")
         tokens = _next_tokens(
             scores, written[:, :step], params, None if draws is None else draws[:, step]
         )
         written[:, step] = tokens
+        said[:, step] = -F.cross_entropy(logits, tokens, reduction="none")
 
         at_end = live & (tokens == eos_id)
         over = live & (at_end | (limits == step + 1))
         if over.any():
             results[rows[over]] = written[over]
+            results_said[rows[over]] = said[over]
             finished[rows[at_end]] = True
-            lengths[rows[at_end]] = step
+            lengths[rows[at_end]] = step + 1
             live &= ~over
             left = int(live.sum())
             if left == 0:
@@ -121,14 +132,19 @@ def decode_batch(
             if left <= WORTH_SHRINKING * len(live):
                 keep = live.nonzero().squeeze(1)
                 cache.batch_select_indices(keep)
-                mask, positions, written = mask[keep], positions[keep], written[keep]
+                mask, positions = mask[keep], positions[keep]
+                written, said = written[keep], said[keep]
                 rows, limits, live, tokens = rows[keep], limits[keep], live[keep], tokens[keep]
                 draws = None if draws is None else draws[keep]
         inputs = {"input_ids": tokens[:, None]}
     return [
-        Decoded(tokens=ids[:length], finished=ended)
-        for ids, length, ended in zip(
-            results.tolist(), lengths.tolist(), finished.tolist(), strict=True
+        Decoded(ids[:length], ended, logprobs[:length])
+        for ids, logprobs, length, ended in zip(
+            results.tolist(),
+            results_said.tolist(),
+            lengths.tolist(),
+            finished.tolist(),
+            strict=True,
         )
     ]
 

@@ -6,7 +6,7 @@ is small, and come back in their own order. The result for a story does not depe
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,10 @@ class Caption:
     """White space folded, end-of-text removed; empty if only white space was written."""
     finished: bool
     """Whether the decoder ended it itself, rather than being cut at its limit."""
+    tokens: list[int]
+    """The token ids as written, a closing end-of-text included."""
+    logprobs: list[float] = field(compare=False)
+    """Log-probability in nats of each of these tokens; see `Decoded`."""
 
 
 def story_seed(seed: int, story_id: str) -> int:
@@ -131,4 +135,5 @@ def _draws(seed: int, count: int) -> torch.Tensor:
 
 
 def _caption(prompts: PromptBuilder, decoded: Decoded) -> Caption:
-    return Caption(prompts.decode(decoded.tokens), decoded.finished)
+    text = prompts.decode(decoded.tokens)
+    return Caption(text, decoded.finished, decoded.tokens, decoded.logprobs)

@@ -5,6 +5,7 @@
 - a causal LM, frozen by default, that reads [prefix; prompt; target] (`decoder.py`).
 """
 
+import hashlib
 from typing import Any, NamedTuple
 
 import torch
@@ -70,6 +71,14 @@ class StoryGenerator(nn.Module):
         `prefix=None` leaves the prefix out; rows of another story's prefix may be handed in.
         """
         return self.decoder.token_nll(prefix, prompt_ids, prompt_mask, target_ids, target_mask)
+
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of the config and of every weight, the frozen ones included."""
+        digest = hashlib.sha256(self.config.model_dump_json().encode())
+        for name, parameter in sorted(self.named_parameters()):
+            digest.update(name.encode())
+            digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """The parameters that training changes, by name, sorted; tied ones once."""

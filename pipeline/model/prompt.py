@@ -111,11 +111,16 @@ class PromptBuilder:
         return prompt, self.target_ids(target, len(prompt))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The caption that generated token ids say: up to end-of-text, white space folded."""
+        """The caption that generated token ids say: up to end-of-text, white space folded.
+
+        Byte-level vocabularies can say NUL, which ends a string in too many places: it counts as
+        white space.
+        """
         ids = list(ids)
         if self.eos_id in ids:
             ids = ids[: ids.index(self.eos_id)]
-        return " ".join(str(self.tokenizer.decode(ids, skip_special_tokens=True)).split())
+        text = str(self.tokenizer.decode(ids, skip_special_tokens=True))
+        return " ".join(text.replace("\0", " ").split())
 
     def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False))

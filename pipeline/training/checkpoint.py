@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -37,7 +38,10 @@ class Progress:
     position: int = 0
     """Batches of that epoch done."""
     best_epoch: int | None = None
+    """Epoch whose weights are kept; -1 for those of a warm start."""
     best_value: float | None = None
+    start_value: float | None = None
+    """The criterion before the first step, of a warm start."""
     epochs_since_best: int = 0
     finished: bool = False
     history: list[tuple[int, dict[str, float]]] = field(default_factory=list)
@@ -58,10 +62,15 @@ class Checkpoints:
         progress: Progress,
         parameters: dict[str, nn.Parameter],
         optimiser: torch.optim.Optimizer,
+        objective: dict[str, Tensor],
     ) -> None:
-        """Replace the checkpoint by the present state, random generators included."""
+        """Replace the checkpoint by the present state, random generators included.
+
+        `objective` is what the objective itself has to remember, by name.
+        """
         tensors = {f"weight/{n}": p.detach().cpu().contiguous() for n, p in parameters.items()}
         tensors |= optimiser_state(optimiser, parameters)
+        tensors |= {f"objective/{n}": t.detach().cpu().contiguous() for n, t in objective.items()}
         tensors["random/cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["random/cuda"] = torch.cuda.get_rng_state()
@@ -71,8 +80,11 @@ class Checkpoints:
 
     def restore(
         self, parameters: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer
-    ) -> Progress | None:
-        """Put the saved state back and say where it was; None where nothing was saved."""
+    ) -> tuple[Progress, dict[str, Tensor]] | None:
+        """Put the saved state back; say where it was and what the objective remembers.
+
+        None where nothing was saved.
+        """
         path = self.folder / CHECKPOINT_FILE
         if not path.exists():
             return None
@@ -89,12 +101,18 @@ class Checkpoints:
         if "random/cuda" in tensors and torch.cuda.is_available():
             torch.cuda.set_rng_state(tensors["random/cuda"].clone())
         progress.history = [(step, figures) for step, figures in progress.history]
-        return progress
+        # Cloned, as the optimiser's state is, into memory of torch's own.
+        objective = {
+            name.removeprefix("objective/"): tensor.clone()
+            for name, tensor in tensors.items()
+            if name.startswith("objective/")
+        }
+        return progress, objective
 
     def save_best(self, epoch: int, weights: dict[str, Tensor]) -> None:
         """Keep the weights of an epoch that was the best; older ones go with `drop_old_best`."""
         with replacing(self._best(epoch)) as partial:
-            save_file(weights, partial)
+            save_file({name: t.contiguous() for name, t in weights.items()}, partial)
 
     def load_best(self, epoch: int) -> dict[str, Tensor]:
         """The weights that `save_best` kept."""
@@ -129,3 +147,12 @@ def run_key(settings: dict[str, Any], content: Iterable[bytes], code: Iterable[P
     for path in sorted(code):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:32]
+
+
+def table_bytes(table: pa.Table) -> bytes:
+    """A table as bytes, the same for the same content: for the `content` of `run_key`."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    data: bytes = sink.getvalue().to_pybytes()
+    return data

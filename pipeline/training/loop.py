@@ -1,8 +1,8 @@
 """The one training loop: runs an objective over batches until validation no longer improves.
 
-What is minimised is the objective's affair (`objective.py`). The loop shuffles, steps, validates
-every epoch, keeps the best epoch's weights, stops early, logs, and goes on after a kill exactly
-where the last checkpoint was.
+What is minimised, and what counts as better, is the objective's affair (`objective.py`). The loop
+shuffles, steps, validates every epoch, keeps the best epoch's weights, stops early, logs, and goes
+on after a kill exactly where the last checkpoint was.
 """
 
 import math
@@ -19,18 +19,20 @@ from pipeline.training.batching import epoch_batches
 from pipeline.training.checkpoint import Checkpoints, Progress
 from pipeline.training.curves import Curves
 from pipeline.training.examples import Examples
-from pipeline.training.objective import Objective
+from pipeline.training.objective import Objective, Verdict
 from pipeline.training.optimiser import learning_rate, make_optimiser
 
 LOG_EVERY_STEPS = 10
 """Training losses are logged as means over so many steps."""
+OBJECTIVE = "objective"
+"""Before the names of what the objective learned, where that is kept beside the weights."""
 
 
 class Outcome(NamedTuple):
     """How a run ended."""
 
     best_epoch: int
-    """The epoch whose weights the generator now has, from 0."""
+    """The epoch whose weights the generator now has, from 0; -1 for those of a warm start."""
     best_value: float
     """The objective's criterion on the validation windows at its end."""
     steps: int
@@ -46,8 +48,14 @@ def train_loop(
     seed: int,
     checkpoints: Checkpoints,
     curves: Curves,
+    warm_start: bool = False,
 ) -> Outcome:
-    """Train `generator`; at the end it has the weights of the best epoch and is in eval mode.
+    """Train `generator`; at the end it and the objective have the weights of the best epoch, and
+    it is in eval mode.
+
+    Args:
+        warm_start: the generator is trained already: it is validated as it comes, and its weights
+            are what is kept should no epoch be found better.
 
     Raises:
         UserError: there are no windows, or a loss or gradient is not finite; names the stories.
@@ -55,7 +63,7 @@ def train_loop(
     # --- settings
     if not len(train) or not len(val):
         part = "training" if not len(train) else "validation"
-        raise UserError(f"train: no {part} story has context.k + 1 frames: lower context.k")
+        raise UserError(f"no {part} story has context.k + 1 frames: lower context.k")
     lengths = train.lengths
     steps_per_epoch = len(epoch_batches(lengths, params.batch_size, seed, 0))
     total_steps = params.epochs * steps_per_epoch
@@ -65,10 +73,34 @@ def train_loop(
     optimiser = make_optimiser(parameters, params)
 
     # --- loop state: 1. a killed run's checkpoint, else 2. from the start
-    progress = checkpoints.restore(parameters, optimiser) or Progress()
+    progress = Progress()
+    restored = checkpoints.restore(parameters, optimiser)
+    if restored is not None:
+        progress, remembered = restored
+        objective.load_state(remembered)
     for step, figures in progress.history:
         curves.log(step, figures)
-    bar = tqdm(total=total_steps, initial=progress.step, desc="train", unit="step")
+    bar = tqdm(total=total_steps, initial=progress.step, desc=objective.label, unit="step")
+
+    def validate() -> tuple[dict[str, float], float]:
+        generator.eval()
+        with torch.no_grad():
+            figures = objective.validate(val.batches(params.batch_size))
+        value = figures[objective.criterion]
+        if not math.isfinite(value):
+            raise _not_finite(figures, progress.step, val.story)
+        _log(progress, curves, {f"val/{name}": figure for name, figure in figures.items()})
+        return figures, value
+
+    def keep(epoch: int, value: float) -> None:
+        progress.best_epoch, progress.best_value = epoch, value
+        learned = {f"{OBJECTIVE}/{name}": tensor for name, tensor in objective.state().items()}
+        checkpoints.save_best(epoch, generator.trainable_state() | learned)
+
+    if warm_start and progress.start_value is None:
+        figures, progress.start_value = validate()
+        bar.write(_epoch_line("before training", figures, True))
+        keep(-1, progress.start_value)
 
     while not progress.finished:
         # --- one epoch, or what is left of it
@@ -105,36 +137,36 @@ def train_loop(
             # --- save
             due = progress.step % params.checkpoint_every_steps == 0
             if due and progress.position < len(batches):
-                checkpoints.save(progress, parameters, optimiser)
+                checkpoints.save(progress, parameters, optimiser, objective.state())
 
         # --- evaluate
-        generator.eval()
-        with torch.no_grad():
-            figures = objective.validate(val.batches(params.batch_size))
-        value = figures[objective.criterion]
-        if not math.isfinite(value):
-            raise _not_finite(figures, progress.step, val.story)
-        _log(progress, curves, {f"val/{name}": figure for name, figure in figures.items()})
-        better = progress.best_value is None or value < progress.best_value
-        bar.write(_epoch_line(progress.epoch, params.epochs, figures, better))
+        figures, value = validate()
+        verdict = objective.verdict(value, progress.start_value, progress.best_value)
+        kept = verdict is Verdict.KEEP
+        bar.write(_epoch_line(f"epoch {progress.epoch + 1}/{params.epochs}", figures, kept))
 
         # --- keep the best, decide whether to go on
-        if better:
-            progress.best_epoch, progress.best_value = progress.epoch, value
-            checkpoints.save_best(progress.epoch, generator.trainable_state())
-        progress.epochs_since_best = 0 if better else progress.epochs_since_best + 1
+        if kept:
+            keep(progress.epoch, value)
+        progress.epochs_since_best = 0 if kept else progress.epochs_since_best + 1
         progress.epoch, progress.position = progress.epoch + 1, 0
         progress.finished = (
-            progress.epoch == params.epochs or progress.epochs_since_best >= params.patience_epochs
+            progress.epoch == params.epochs
+            or progress.epochs_since_best >= params.patience_epochs
+            or verdict is Verdict.STOP
         )
-        checkpoints.save(progress, parameters, optimiser)
-        if better:
+        if not progress.finished:
+            objective.between_epochs(progress.epoch - 1)
+        checkpoints.save(progress, parameters, optimiser, objective.state())
+        if kept:
             checkpoints.drop_old_best(progress.epoch - 1)
     bar.close()
 
     # --- the best epoch's weights
     assert progress.best_epoch is not None and progress.best_value is not None
-    generator.load_trainable(checkpoints.load_best(progress.best_epoch))
+    weights, learned = _apart(checkpoints.load_best(progress.best_epoch))
+    generator.load_trainable(weights)
+    objective.load_state(learned)
     generator.eval()
     return Outcome(progress.best_epoch, progress.best_value, progress.step)
 
@@ -156,16 +188,23 @@ def _log_training(progress: Progress, curves: Curves, rate: float) -> None:
     progress.sums, progress.summed_steps = {}, 0
 
 
-def _epoch_line(epoch: int, epochs: int, figures: dict[str, float], better: bool) -> str:
+def _apart(kept: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The generator's and the objective's part of what was kept of an epoch."""
+    mark = f"{OBJECTIVE}/"
+    learned = {n.removeprefix(mark): tensor for n, tensor in kept.items() if n.startswith(mark)}
+    return {n: tensor for n, tensor in kept.items() if not n.startswith(mark)}, learned
+
+
+def _epoch_line(when: str, figures: dict[str, float], kept: bool) -> str:
     shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
-    return f"epoch {epoch + 1}/{epochs}: val {shown}{' (best so far)' if better else ''}"
+    return f"{when}: val {shown}{' (best so far)' if kept else ''}"
 
 
 def _not_finite(values: dict[str, float], step: int, stories: list[str]) -> UserError:
     shown = ", ".join(f"{name} {value}" for name, value in values.items())
     named = ", ".join(sorted(set(stories))[:16])
     return UserError(
-        f"train: {shown} at step {step} is not finite, in a batch of the stories {named}: try a "
-        "lower train.lr, more train.warmup_steps or a lower train.max_grad_norm, and look at "
-        "these stories if it stops there again"
+        f"{shown} at step {step} is not finite, in a batch of the stories {named}: try a lower "
+        "learning rate (train.lr, gan.lr), more warmup_steps or a lower train.max_grad_norm, and "
+        "look at these stories if it stops there again"
     )

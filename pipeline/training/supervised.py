@@ -9,9 +9,10 @@ from pipeline.model.generator import Encoded, StoryGenerator
 from pipeline.params import LossParams
 from pipeline.training.examples import Batch
 from pipeline.training.losses import embedding_loss, text_loss
+from pipeline.training.objective import Objective
 
 
-class SupervisedObjective:
+class SupervisedObjective(Objective):
     """Likelihood of the next caption, and its image's and its text's CLIP embedding.
 
     Names: `nll` is L_txt in nats per token, `loss_img` is L_img of the image head against the
@@ -26,7 +27,10 @@ class SupervisedObjective:
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Scalar losses `loss`, `nll`, `loss_img`, `loss_align` of a batch."""
-        encoded = self.generator.encode(batch["images"], batch["texts"])
+        return self.losses(self.generator.encode(batch["images"], batch["texts"]), batch)
+
+    def losses(self, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:
+        """The same, of a batch whose contexts have been encoded already."""
         nll = text_loss(self._token_nll(encoded, batch), batch["target_mask"])
         img, align = _embedding_losses(encoded, batch)
         return self._named(nll, img, align)

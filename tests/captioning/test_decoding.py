@@ -1,5 +1,6 @@
 """Batched decoding with a cache, against one row at a time with a full forward at every step."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +52,16 @@ def plain_greedy(lm: Any, row: Tensor, limit: int, eos_id: int) -> Decoded:
     """No cache, no padding, no mask: the whole sequence through the model at every step."""
     embed = lm.get_input_embeddings()
     tokens: list[int] = []
-    while len(tokens) < limit:
+    logprobs: list[float] = []
+    while len(tokens) < limit and eos_id not in tokens:
         sequence = torch.cat([row, embed(torch.tensor(tokens, dtype=torch.int64))])
         scores = lm(inputs_embeds=sequence[None]).logits[0, -1]
+        probabilities = scores.softmax(dim=-1)
         if not tokens:
             scores[eos_id] = float("-inf")
-        token = int(scores.argmax())
-        if token == eos_id:
-            return Decoded(tokens, finished=True)
-        tokens.append(token)
-    return Decoded(tokens, finished=False)
+        tokens.append(int(scores.argmax()))
+        logprobs.append(math.log(probabilities[tokens[-1]]))
+    return Decoded(tokens, tokens[-1] == eos_id, logprobs)
 
 
 def batched(
@@ -95,8 +96,25 @@ def test_rows_that_end_early_leave_and_change_nothing_for_the_rest(lm: Any) -> N
     eos = an_eos_that_some_write(lm, rows)
     expected = [plain_greedy(lm, row, 24, eos) for row in rows]
     assert {row.finished for row in expected} == {True, False}
-    assert all(eos not in row.tokens for row in expected)
-    assert batched(lm, rows, settings(), eos) == expected
+    assert all((eos in row.tokens) == row.finished for row in expected)
+    out = batched(lm, rows, settings(), eos)
+    assert out == expected
+    for row, alone in zip(out, expected, strict=True):
+        assert row.logprobs == pytest.approx(alone.logprobs, abs=1e-4)
+
+
+def test_log_probabilities_are_those_of_the_model_however_a_token_was_chosen(lm: Any) -> None:
+    rows = rows_for(lm, [5, 9])
+    params = settings(strategy="nucleus", temperature=2.0, repetition_penalty=1.3)
+    eos = lm.config.eos_token_id
+    for row, out in zip(rows, batched(lm, rows, params, eos, torch.rand(2, 24)), strict=True):
+        words = lm.get_input_embeddings()(torch.tensor(out.tokens))
+        with torch.no_grad():
+            logits = lm(inputs_embeds=torch.cat([row, words])[None]).logits[0]
+        logprobs = logits[len(row) - 1 : -1].log_softmax(dim=-1)
+        assert out.logprobs == pytest.approx(
+            [float(logprobs[i, token]) for i, token in enumerate(out.tokens)], abs=1e-4
+        )
 
 
 def test_equals_transformers_generate(lm: Any) -> None:
@@ -120,7 +138,7 @@ def test_equals_transformers_generate(lm: Any) -> None:
     ).tolist()
     ours = batched(lm, rows, settings(no_repeat_ngram_size=2), eos)
     assert [row.tokens for row in ours] == [
-        ids[: ids.index(eos)] if eos in ids else ids for ids in theirs
+        ids[: ids.index(eos) + 1] if eos in ids else ids for ids in theirs
     ]
 
 
@@ -153,7 +171,7 @@ def test_end_of_text_on_the_last_allowed_step_counts_as_finished(lm: Any) -> Non
     rows = rows_for(lm, LENGTHS)
     eos = an_eos_that_some_write(lm, rows)
     step = next(len(d.tokens) for d in batched(lm, rows, settings(), eos) if d.finished)
-    cut = batched(lm, rows, settings(max_new_tokens=step + 1), eos)
+    cut = batched(lm, rows, settings(max_new_tokens=step), eos)
     assert any(d.finished and len(d.tokens) == step for d in cut)
 
 

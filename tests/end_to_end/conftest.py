@@ -27,6 +27,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "prompt": {"words_per_caption": 5, "max_target_tokens": 24, "max_sequence_tokens": 192},
     "train": {"epochs": 1, "batch_size": 8, "warmup_steps": 2, "checkpoint_every_steps": 2},
     "generate": {"max_new_tokens": 6},
+    "gan": {
+        "epochs": 1,
+        "text_every_steps": 1,
+        "cache": {"subset_stories": 8, "samples_per_story": 2, "refresh_epochs": 0},
+    },
 }
 
 

@@ -16,3 +16,17 @@ def test_a_queued_and_a_temporary_run_do_not_embed(line):
     shown = line.dvc("exp", "show", "--csv")
     assert "queued" in shown
     assert "apart" in shown
+
+
+def test_the_variants_of_the_adversarial_stage(line):
+    """A sweep trains no baseline, embeds nothing, and two variants share one set of captions."""
+    written = line.home / "storycache" / "captions"
+    assert not written.exists(), "the variant none has no captions written"
+    line.dvc("exp", "run", "--queue", "-S", "gan.variant=naive,cached,hardneg")
+    output = line.dvc("exp", "run", "--run-all", "--jobs", "1")
+    assert line.stages_run(output) == ["captions", "adversarial", "evaluate"] * 3
+    assert output.count("16 captions of 8 stories") == 2
+    assert len(list(written.glob("*/*.h5"))) == 1, "written once, for both that read them"
+    table = line.dvc("exp", "show", "--csv", "--only-changed")
+    assert all(variant in table for variant in ("naive", "cached", "hardneg"))
+    assert "metrics.json:test.clip_cosine" in table.splitlines()[0] or "test.clip_cosine" in table

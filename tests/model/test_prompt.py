@@ -58,6 +58,8 @@ def test_with_a_real_tokenizer(tiny_gpt2: Path) -> None:
     assert target[-1] == tokenizer.eos_token_id
     assert tokenizer.decode(target[:-1]) == " The lamp is lit."
     assert builder.decode(target) == "The lamp is lit."
+    nul = tokenizer.encode("a\0b")
+    assert "\0" in tokenizer.decode(nul) and builder.decode(nul) == "a b"
 
 
 def test_end_of_text_only_where_the_target_fits() -> None:

@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from pipeline.captioning.contexts import Contexts
+from pipeline.features.clip import FrozenClip
 from pipeline.features.store import FeatureStore, write_shard
 from pipeline.features.windows import make_windows
 from pipeline.model.config import GeneratorConfig
@@ -21,7 +23,7 @@ from pipeline.stories.splits import read_splits
 from pipeline.training.examples import Examples, make_examples
 
 WORDS = ["lamp", "river", "train", "key"]
-K, DIM, FRAMES_PER_STORY = 2, 12, 6
+K, DIM, FRAMES_PER_STORY = 2, 24, 6  # DIM as wide as the tiny CLIP's
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> World:
     folder = tmp_path_factory.mktemp("world")
     rng = np.random.default_rng(0)
     codes = rng.normal(size=(len(WORDS), DIM))
@@ -69,13 +71,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     result.splits.write_text(
         json.dumps({"train": stories[:30], "val": stories[30:35], "test": stories[35:]})
     )
-    for path, keys, vectors in (
-        (result.images, image_keys, np.array(images)),
-        (result.texts, list(texts), np.array(list(texts.values()))),
+    clip = FrozenClip.load(str(tiny_clip), precision="float32")  # reads what is written later
+    for modality, path, keys, vectors in (
+        ("image", result.images, image_keys, np.array(images)),
+        ("text", result.texts, list(texts), np.array(list(texts.values()))),
     ):
         unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         key_rows = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 32)
-        write_shard(path / "00000.h5", key_rows, unit, {"fingerprint": "toy", "model": "toy"})
+        attributes = clip.settings(modality) | {"fingerprint": clip.fingerprint(modality)}
+        write_shard(path / "00000.h5", key_rows, unit, attributes)
     return result
 
 
@@ -100,6 +104,9 @@ class Toy:
     generator: StoryGenerator
     train: Examples
     val: Examples
+    contexts: Contexts
+    """Of the training examples, row by row."""
+    val_contexts: Contexts
 
 
 @pytest.fixture
@@ -109,15 +116,12 @@ def toy(world: World, tiny_gpt2: Path, request: pytest.FixtureRequest) -> Toy:
     frames, splits = read_frames(world.frames), read_splits(world.splits)
     stores = FeatureStore.open(world.images), FeatureStore.open(world.texts)
     prompts = load_prompts(config)
-    examples = [
-        make_examples(
-            frames,
-            make_windows(frames, splits[part], K, mode),
-            *stores,
-            prompts,
-            torch.device("cpu"),
-        )
+    windows = [
+        make_windows(frames, splits[part], K, mode)
         for part, mode in (("train", "sliding"), ("val", "first"))
     ]
+    cpu = torch.device("cpu")
+    examples = [make_examples(frames, part, *stores, prompts, cpu) for part in windows]
+    contexts = [Contexts.of(frames, part, *stores) for part in windows]
     torch.manual_seed(0)
-    return Toy(StoryGenerator.from_config(config), *examples)
+    return Toy(StoryGenerator.from_config(config), *examples, *contexts)

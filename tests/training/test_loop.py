@@ -14,6 +14,7 @@ from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.curves import Curves
 from pipeline.training.examples import Batch
 from pipeline.training.loop import Outcome, train_loop
+from pipeline.training.objective import Objective
 from pipeline.training.optimiser import learning_rate
 from pipeline.training.supervised import SupervisedObjective
 
@@ -98,7 +99,7 @@ def test_validation_nll_does_not_depend_on_batches(toy: Any) -> None:
     assert together["loss"] == pytest.approx(whole, rel=1e-6)
 
 
-class ByScript:
+class ByScript(Objective):
     """An objective whose validation figures are given: pulls the weights along, epoch by epoch."""
 
     criterion = "value"

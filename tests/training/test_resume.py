@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ruamel.yaml import YAML
 
 from pipeline.params_yaml import read_yaml
@@ -14,12 +15,13 @@ from pipeline.params_yaml import read_yaml
 ROOT = Path(__file__).resolve().parents[2]
 
 KILLED_AFTER = """
-import os, signal, sys
-from pipeline.training.checkpoint import Checkpoints
-from stages.train import main
+import importlib, os, signal, sys
 
-method, calls = sys.argv.pop(1), int(sys.argv.pop(1))
-original = getattr(Checkpoints, method)
+stage, where, name, method = (sys.argv.pop(1) for _ in range(4))
+calls = int(sys.argv.pop(1))
+main = importlib.import_module(f"stages.{stage}").main
+owner = getattr(importlib.import_module(where), name)
+original = getattr(owner, method)
 
 def then_die(*arguments):
     global calls
@@ -28,17 +30,31 @@ def then_die(*arguments):
     if not calls:
         os.kill(os.getpid(), signal.SIGKILL)
 
-setattr(Checkpoints, method, then_die)
+setattr(owner, method, then_die)
 main()
 """
-"""The stage, killed by SIGKILL right after so many calls of a method of `Checkpoints`."""
+"""A stage, killed by SIGKILL right after so many calls of a method of a class."""
+
+CHECKPOINTS = ("pipeline.training.checkpoint", "Checkpoints")
+CACHE = ("pipeline.captioning.cache", "CaptionCache")
+OWN = {
+    "train": ["--out", "model", "--live", "live"],
+    "captions": ["--model", "model", "--out", "captions.h5"],
+    "adversarial": [
+        *("--model", "model", "--captions", "captions.h5"),
+        *("--out", "final", "--live", "live-adversarial"),
+    ],
+}
+"""Arguments of each stage besides the data."""
 
 
-def _run(folder: Path, world: Any, home: Path, *program: str) -> subprocess.CompletedProcess[str]:
+def _run(
+    folder: Path, world: Any, home: Path, stage: str, *program: str
+) -> subprocess.CompletedProcess[str]:
     paths = {name: str(getattr(world, name)) for name in ("frames", "splits", "images", "texts")}
     arguments = [part for name, path in paths.items() for part in (f"--{name}", path)]
     return subprocess.run(
-        [sys.executable, *program, *arguments, "--out", "model", "--live", "live"],
+        [sys.executable, *program, *arguments, *OWN[stage]],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "STORYCACHE_HOME": str(home)},
         capture_output=True,
@@ -46,20 +62,29 @@ def _run(folder: Path, world: Any, home: Path, *program: str) -> subprocess.Comp
     )
 
 
-def _finish(folder: Path, world: Any, home: Path) -> str:
-    done = _run(folder, world, home, "-m", "stages.train")
+def _finish(folder: Path, world: Any, home: Path, stage: str = "train") -> str:
+    """Run a stage to its end; returns its progress bar."""
+    done = _run(folder, world, home, stage, "-m", f"stages.{stage}")
     assert done.returncode == 0, done.stderr
-    assert "best epoch" in done.stdout
     return done.stderr
 
 
-def _kill(folder: Path, world: Any, home: Path, method: str, calls: int) -> None:
-    killed = _run(folder, world, home, "-c", KILLED_AFTER, method, str(calls))
+def _kill(
+    folder: Path,
+    world: Any,
+    home: Path,
+    stage: str,
+    owner: tuple[str, str],
+    method: str,
+    calls: int,
+) -> None:
+    program = ("-c", KILLED_AFTER, stage, *owner, method, str(calls))
+    killed = _run(folder, world, home, stage, *program)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert not (folder / "model").exists()
+    assert not (folder / OWN[stage][OWN[stage].index("--out") + 1]).exists()
 
 
-def _params(folder: Path, gpt2: Path) -> None:
+def _params(folder: Path, gpt2: Path, **gan: Any) -> None:
     """The shipped params.yaml, shrunk: three epochs of 15 steps, a checkpoint every 4."""
     params = read_yaml(ROOT / "params.yaml")
     params["context"]["k"] = 2
@@ -67,14 +92,17 @@ def _params(folder: Path, gpt2: Path) -> None:
     params["decoder"] |= {"model": str(gpt2), "n_prefix": 2}
     params["prompt"] |= {"max_target_tokens": 32, "max_sequence_tokens": 128}
     params["train"] |= {"epochs": 3, "batch_size": 8, "checkpoint_every_steps": 4}
+    params["generate"] |= {"max_new_tokens": 8, "batch_size": 8}
+    params["gan"]["cache"] |= {"samples_per_story": 2}
+    params["gan"] |= gan
     folder.mkdir()
     YAML(typ="safe", pure=True).dump(params, folder / "params.yaml")
 
 
-def _files(folder: Path) -> dict[str, bytes]:
+def _files(folder: Path, *parts: str) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
-        for part in ("model", "live")
+        for part in parts
         for path in sorted((folder / part).rglob("*"))
         if path.is_file()
     }
@@ -86,12 +114,67 @@ def test_killed_three_times_and_byte_identical(world: Any, tiny_gpt2: Path, tmp_
     _finish(tmp_path / "whole", world, tmp_path / "home-whole")
 
     killed, home = tmp_path / "killed", tmp_path / "home-killed"
-    _kill(killed, world, home, "save", 2)  # within the first epoch, at step 8
-    _kill(killed, world, home, "save_best", 1)  # its weights kept, the checkpoint still of step 12
-    _kill(killed, world, home, "save", 5)  # within the second epoch: 15, 16, 20, 24, 28
+    run = (killed, world, home, "train", CHECKPOINTS)
+    _kill(*run, "save", 2)  # within the first epoch, at step 8
+    _kill(*run, "save_best", 1)  # its weights kept, the checkpoint still of step 12
+    _kill(*run, "save", 5)  # within the second epoch: 15, 16, 20, 24, 28
     assert " 28/45 " in _finish(killed, world, home)  # it went on and did not start again
-    whole = _files(tmp_path / "whole")
-    assert whole == _files(killed)
+    whole = _files(tmp_path / "whole", "model", "live")
+    assert whole == _files(killed, "model", "live")
     assert "model/model.safetensors" in whole
     assert "live/plots/metrics/val/nll.tsv" in whole
     assert not list((home / "training").iterdir())  # nothing is left behind
+
+
+@pytest.mark.parametrize("variant", ["naive", "cached"])
+def test_the_adversarial_stages_killed_and_byte_identical(
+    world: Any, tiny_gpt2: Path, tmp_path: Path, variant: str
+) -> None:
+    cache = {"subset_stories": 20, "samples_per_story": 2, "refresh_epochs": 1}
+    for name in ("whole", "killed"):
+        _params(
+            tmp_path / name, tiny_gpt2, variant=variant, epochs=3, text_every_steps=1, cache=cache
+        )
+        _finish(tmp_path / name, world, tmp_path / f"home-{name}")
+    whole, killed, home = tmp_path / "whole", tmp_path / "killed", tmp_path / "home-killed"
+    for stage in ("captions", "adversarial"):
+        _finish(whole, world, tmp_path / "home-whole", stage)
+
+    if variant == "cached":
+        _kill(killed, world, home, "captions", CACHE, "add", 1)
+        assert " 16/40 " in _finish(killed, world, home, "captions")  # what was written is kept
+    else:
+        _finish(killed, world, home, "captions")
+    run = (killed, world, home, "adversarial", CHECKPOINTS)
+    _kill(*run, "save_best", 1)  # the baseline's weights, before the first step
+    _kill(*run, "save_best", 2)  # at the end of the first epoch of 4 steps
+    _kill(*run, "save", 2)  # at the end of the second one, the captions written anew
+    assert " 8/12 " in _finish(killed, world, home, "adversarial")
+    parts = ("final", "live-adversarial")
+    assert (whole / "captions.h5").read_bytes() == (killed / "captions.h5").read_bytes()
+    assert _files(whole, *parts) == _files(killed, *parts)
+    assert "final/discriminator.safetensors" in _files(killed, *parts)
+    assert not list((home / "training").iterdir())
+
+
+def test_variant_none_is_the_baseline(world: Any, tiny_gpt2: Path, tmp_path: Path) -> None:
+    _params(tmp_path / "none", tiny_gpt2, variant="none")
+    for stage in ("train", "captions", "adversarial"):
+        _finish(tmp_path / "none", world, tmp_path / "home", stage)
+    model, final = _files(tmp_path / "none/model", "."), _files(tmp_path / "none/final", ".")
+    assert model == final
+
+
+def test_captions_of_another_generator_are_refused(
+    world: Any, tiny_gpt2: Path, tmp_path: Path
+) -> None:
+    folder, home = tmp_path / "run", tmp_path / "home"
+    _params(folder, tiny_gpt2, variant="cached")
+    _finish(folder, world, home)
+    _finish(folder, world, home, "captions")
+    params = (folder / "params.yaml").read_text()
+    (folder / "params.yaml").write_text(params.replace("top_p: 0.9", "top_p: 0.8"))
+    refused = _run(folder, world, home, "adversarial", "-m", "stages.adversarial")
+    assert refused.returncode == 1
+    assert "run dvc repro captions" in refused.stderr.splitlines()[-1]
+    assert not (folder / "final").exists()

@@ -1,0 +1,122 @@
+"""Sampled captions with all that training on them needs, and the HDF5 file that keeps them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import UserError
+from pipeline.files import replacing
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Samples:
+    """M captions that a generator has sampled."""
+
+    key: NDArray[np.uint8]
+    """What each was made from, [M, 32]: SHA-256 of its context and its seed."""
+    story: NDArray[np.object_]
+    """Story id of each, [M]."""
+    text: NDArray[np.object_]
+    """The captions, [M]."""
+    length: NDArray[np.int64]
+    """Tokens of each, [M], a closing end-of-text included."""
+    token: NDArray[np.int64]
+    """All their token ids in a row, [sum of length]."""
+    logprob: NDArray[np.float32]
+    """Log-probability in nats of each token under the generator that wrote it, same shape."""
+    finished: NDArray[np.bool_]
+    """Whether a caption ends in end-of-text, [M]."""
+    embedding: NDArray[np.float16]
+    """CLIP text embeddings of the captions, [M, D], unit norm."""
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    @classmethod
+    def none(cls, dim: int) -> "Samples":
+        """No captions at all."""
+        return cls(
+            np.zeros((0, 32), np.uint8),
+            np.zeros(0, object),
+            np.zeros(0, object),
+            np.zeros(0, np.int64),
+            np.zeros(0, np.int64),
+            np.zeros(0, np.float32),
+            np.zeros(0, np.bool_),
+            np.zeros((0, dim), np.float16),
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence["Samples"]) -> "Samples":
+        """The rows of one or more `Samples`, in order."""
+        return cls(
+            **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
+        )
+
+    def take(self, rows: Sequence[int]) -> "Samples":
+        """The rows `rows`, in that order."""
+        chosen = np.array(rows, np.int64)
+        edges = list(pairwise(np.r_[0, self.length.cumsum()].tolist()))
+        tokens = [np.arange(*edges[i]) for i in rows] or [np.zeros(0, np.int64)]
+        flat = np.concatenate(tokens)
+        return Samples(
+            self.key[chosen],
+            self.story[chosen],
+            self.text[chosen],
+            self.length[chosen],
+            self.token[flat],
+            self.logprob[flat],
+            self.finished[chosen],
+            self.embedding[chosen],
+        )
+
+
+def write_samples(path: Path, samples: Samples, attributes: Mapping[str, Any]) -> None:
+    """Write one file: a dataset per field of `Samples`; the same bytes for the same rows.
+
+    Args:
+        attributes: flat values; what the samples were made by.
+    """
+    with replacing(path) as partial, h5py.File(partial, "w", libver=("v110", "v110")) as file:
+        for field in fields(samples):
+            values = getattr(samples, field.name)
+            dtype = h5py.string_dtype() if values.dtype == object else values.dtype
+            file.create_dataset(field.name, data=values, dtype=dtype, track_times=False)
+        file.attrs["format_version"] = FORMAT_VERSION
+        for name, value in attributes.items():
+            file.attrs[name] = value
+
+
+def read_samples(path: Path) -> tuple[Samples, dict[str, Any]]:
+    """Read what `write_samples` wrote: the samples and the attributes.
+
+    Raises:
+        UserError: the file is missing, damaged, or of another version of this code.
+    """
+    advice = "run the captions stage again (dvc repro -f captions)"
+    if not path.is_file():
+        raise UserError(f"{path} is missing; {advice}")
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            attributes = dict(file.attrs)
+            if attributes.pop("format_version", None) != FORMAT_VERSION:
+                raise UserError(f"{path} is of another version of this code; {advice}")
+            values = {field.name: _read(file[field.name]) for field in fields(Samples)}
+    except (OSError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} cannot be read ({reason}); delete it and {advice}") from error
+    return Samples(**values), attributes
+
+
+def _read(dataset: h5py.Dataset) -> NDArray[Any]:
+    if h5py.check_string_dtype(dataset.dtype) is None:
+        return np.asarray(dataset[()])
+    return np.array(dataset.asstr()[()], dtype=object)

@@ -1,0 +1,170 @@
+"""Stage `adversarial`: the baseline, trained on against a discriminator in CLIP space."""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from pipeline.captioning.contexts import Contexts
+from pipeline.captioning.sampler import Sampler
+from pipeline.captioning.samples import Samples, read_samples
+from pipeline.device import make_deterministic, pick_device
+from pipeline.errors import UserError, exit_cleanly
+from pipeline.features.clip import FrozenClip
+from pipeline.features.store import FeatureStore
+from pipeline.features.windows import make_windows
+from pipeline.files import read_json
+from pipeline.home import storycache_home
+from pipeline.model.discriminator import DISCRIMINATOR_FILE, Discriminator, save_discriminator
+from pipeline.model.folder import PARAMS_FILE, copy_generator, load_generator, save_generator
+from pipeline.model.language_model import load_prompts
+from pipeline.params import GanParams, load_params
+from pipeline.stories.frames import read_frames
+from pipeline.stories.splits import read_splits
+from pipeline.training.adversarial import AdversarialObjective
+from pipeline.training.caption_source import (
+    CachedCaptions,
+    CaptionSource,
+    NaiveCaptions,
+    Refresh,
+)
+from pipeline.training.checkpoint import Checkpoints, run_key, table_bytes
+from pipeline.training.curves import Curves
+from pipeline.training.examples import FRAME_COLUMNS, make_examples
+from pipeline.training.loop import train_loop
+from pipeline.training.memory import keep_freed_memory
+from pipeline.training.supervised import SupervisedObjective
+from pipeline.training.tripwires import TRIPWIRE_STORIES, Tripwires
+
+ROOT = Path(__file__).resolve().parents[1]
+CODE = tuple(ROOT / "pipeline" / room for room in ("model", "training", "captioning"))
+"""Folders whose modules decide how training goes; a checkpoint of other code is not taken up."""
+
+GROUPS = {"seed", "loss", "train", "generate", "gan"}
+"""Parameters that this stage depends on, besides those that made the baseline."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=Path, required=True)
+    parser.add_argument("--splits", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True, help="image features")
+    parser.add_argument("--texts", type=Path, required=True, help="text features")
+    parser.add_argument("--captions", type=Path, required=True, help="the baseline's captions")
+    parser.add_argument("--model", type=Path, required=True, help="baseline's folder")
+    parser.add_argument("--out", type=Path, required=True, help="model folder to write")
+    parser.add_argument("--live", type=Path, required=True, help="curves to write")
+    paths = parser.parse_args()
+    params = load_params()
+    used = params.model_dump(mode="json", by_alias=True, include=GROUPS)
+    gan = params.gan
+
+    if gan.variant == "none":
+        copy_generator(paths.model, paths.out)
+        paths.live.mkdir(parents=True, exist_ok=True)
+        print(f"gan.variant none: the final model in {paths.out} is the baseline")
+        return
+
+    # --- model
+    keep_freed_memory()
+    make_deterministic(params.seed)
+    device = pick_device()
+    images, texts = FeatureStore.open(paths.images), FeatureStore.open(paths.texts)
+    generator = load_generator(paths.model, device, (images.dim, texts.dim))
+    discriminator = Discriminator(images.dim, texts.dim, gan.discriminator).to(device)
+    prompts = load_prompts(generator.config)
+    clip = FrozenClip.rebuild(texts.attributes, params.generate.batch_size)
+    sampler = Sampler(generator, prompts, clip, params.generate)
+
+    # --- data: the first window of each story, which is what evaluation asks for
+    frames = read_frames(paths.frames, FRAME_COLUMNS)
+    splits = read_splits(paths.splits)
+    windows, examples, contexts = {}, {}, {}
+    for part in ("train", "val"):
+        windows[part] = make_windows(frames, splits[part], generator.config.k, "first")
+        examples[part] = make_examples(frames, windows[part], images, texts, prompts, device)
+        contexts[part] = Contexts.of(frames, windows[part], images, texts)
+    samples, attributes = read_samples(paths.captions)
+    if gan.reads_cache and attributes["fingerprint"] != sampler.fingerprint():
+        raise UserError(
+            f"{paths.captions} was written by another generator or under other settings than "
+            f"{paths.model} and params.yaml give now: run dvc repro captions"
+        )
+    watched = range(min(TRIPWIRE_STORIES, len(contexts["val"])))
+    watched_targets = examples["val"].batch(torch.tensor(watched).numpy())
+
+    # --- training
+    objective = AdversarialObjective(
+        SupervisedObjective(generator, params.loss),
+        discriminator,
+        _source(gan, sampler, contexts["train"], samples, params.seed, device),
+        examples["train"],
+        Tripwires(
+            sampler,
+            contexts["val"].take(watched),
+            watched_targets["target_image"],
+            watched_targets["target_text"],
+        ),
+        gan,
+    )
+    key = run_key(
+        {
+            "stage": "adversarial",
+            "params": used,
+            "features": [images.fingerprint, texts.fingerprint],
+            "stories": {part: splits[part] for part in ("train", "val")},
+            "captions": [key.tobytes().hex() for key in samples.key],
+            "threads": torch.get_num_threads(),
+            "device": str(device),
+        },
+        [table_bytes(frames), sampler.fingerprint().encode()],
+        [path for folder in CODE for path in folder.rglob("*.py")],
+    )
+    checkpoints = Checkpoints(storycache_home() / "training" / key)
+    schedule = {"epochs": gan.epochs, "lr": gan.lr, "warmup_steps": gan.warmup_steps}
+    with Curves(paths.live) as curves:
+        outcome = train_loop(
+            generator,
+            objective,
+            examples["train"],
+            examples["val"],
+            params.train.model_copy(update=schedule),
+            params.seed,
+            checkpoints,
+            curves,
+            warm_start=True,
+        )
+    save_generator(paths.out, generator, read_json(paths.model / PARAMS_FILE) | used)
+    save_discriminator(paths.out / DISCRIMINATOR_FILE, discriminator)
+    checkpoints.clear()
+    kept = f"epoch {outcome.best_epoch + 1}" if outcome.best_epoch >= 0 else "the baseline"
+    print(
+        f"{gan.variant}, signal {gan.signal}: {outcome.steps} steps; kept {kept}, validation nll "
+        f"{outcome.best_value:.4f} nats a token; model in {paths.out}"
+    )
+
+
+def _source(
+    gan: GanParams,
+    sampler: Sampler,
+    contexts: Contexts,
+    samples: Samples,
+    seed: int,
+    device: torch.device,
+) -> CaptionSource:
+    """The captions of the variant; `contexts` are those of the training examples."""
+    per_story = gan.cache.samples_per_story
+    if not gan.reads_cache:
+        return NaiveCaptions(sampler, contexts, per_story, seed)
+    row = {story: i for i, story in enumerate(contexts.story)}
+    rows = [row[story] for story in samples.story[::per_story]]
+    every = gan.cache.refresh_epochs
+    refresh = Refresh(sampler, contexts.take(rows), per_story, seed, every) if every else None
+    windows = torch.tensor(rows, device=device)
+    return CachedCaptions(
+        samples, windows, per_story, gan.discriminator.batch_pairs, gan.text_every_steps, refresh
+    )
+
+
+if __name__ == "__main__":
+    exit_cleanly(main)

@@ -34,6 +34,10 @@ def _print(found: dict[str, Any]) -> None:
     print()
     for name, rate in found["rates"].items():
         print(f"{name:<28}{rate:>9.2f}")
+    print(f"\n{'epoch':<14}{'s per window':>14}{'against supervised':>20}")
+    for name, seconds in found["epochs"].items():
+        ratio = seconds / found["epochs"]["supervised"]
+        print(f"{name:<14}{seconds:>14.2f}{ratio:>20.2f}")
 
 
 def _machine() -> dict[str, Any]:

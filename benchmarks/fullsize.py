@@ -18,10 +18,14 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline.errors import UserError
+from pipeline.files import read_json
 from pipeline.params_yaml import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-LINE = ("download", "prepare", "split", "embed_image", "embed_text", "train", "evaluate")
+LINE = (
+    *("download", "prepare", "split", "embed_image", "embed_text", "train"),
+    *("captions", "adversarial", "evaluate"),
+)
 
 
 @dataclass
@@ -46,7 +50,8 @@ def run_fullsize(folder: Path, stories: int = 50, layers: int = 12) -> dict[str,
         layers: per tower and decoder; 12 is the real number, fewer are for trying this out.
 
     Returns:
-        `stages` (name, seconds, peak_mb, said), `rates` (items per second), `stories`, `layers`.
+        `stages` (name, seconds, peak_mb, said), `rates` (items per second), `epochs` (seconds per
+        window of each kind of training epoch), `stories`, `layers`.
 
     Raises:
         UserError: if a stage fails; its own message is on stderr.
@@ -58,9 +63,11 @@ def run_fullsize(folder: Path, stories: int = 50, layers: int = 12) -> dict[str,
     _write_params(folder, stories)
     commands = _commands()
     runs = [_run(name, commands[name], folder) for name in LINE]
+    _run("epochs", ["python", "-m", "benchmarks.adversarial", "--out", "epochs.json"], folder)
     return {
         "stories": stories,
         "layers": layers,
+        "epochs": read_json(folder / "epochs.json"),
         "stages": [asdict(run) for run in runs],
         "rates": _rates(folder, stories, runs),
     }
@@ -76,6 +83,8 @@ def _write_params(folder: Path, stories: int) -> None:
     params["decoder"].update(model="gpt2", revision=None)
     params["train"].update(epochs=1, batch_size=8)
     params["generate"].update(strategy="greedy", max_new_tokens=64)
+    params["gan"].update(variant="hardneg", epochs=1)
+    params["gan"]["cache"].update(subset_stories=8, samples_per_story=4)
     YAML(typ="safe", pure=True).dump(params, folder / "params.yaml")
 
 

@@ -46,6 +46,16 @@ def hub_layout(folder: Path) -> Path:
     return folder
 
 
+def test_the_hubs_own_conversion_to_parquet(tmp_path: Path) -> None:
+    """The layout of the revision that params.yaml pins: a folder for the config and the split."""
+    write(tmp_path / "default" / "train" / "0000.parquet", "a", "b")
+    write(tmp_path / "default" / "train" / "0001.parquet", "c")
+    write(tmp_path / "default" / "test" / "0000.parquet", "d")
+    opened = hub_stories(str(tmp_path), "main")
+    assert [row["story_id"] for row in opened["train"]()] == ["a", "b", "c"]
+    assert list(opened["test"]()) == [story_row("d", n_frames=2)]
+
+
 @pytest.mark.parametrize("card", [CARD, None], ids=["with card", "without card"])
 def test_a_folder_in_the_hubs_layout_keeps_the_encoded_bytes(
     tmp_path: Path, card: str | None

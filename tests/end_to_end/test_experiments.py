@@ -27,6 +27,6 @@ def test_the_variants_of_the_adversarial_stage(line):
     assert line.stages_run(output) == ["captions", "adversarial", "evaluate"] * 3
     assert output.count("16 captions of 8 stories") == 2
     assert len(list(written.glob("*/*.h5"))) == 1, "written once, for both that read them"
-    table = line.dvc("exp", "show", "--csv", "--only-changed")
-    assert all(variant in table for variant in ("naive", "cached", "hardneg"))
-    assert "metrics.json:test.clip_cosine" in table.splitlines()[0] or "test.clip_cosine" in table
+    head, *rows = line.dvc("exp", "show", "--csv").splitlines()
+    assert "test.clip_cosine" in head
+    assert all(any(variant in row for row in rows) for variant in ("naive", "cached", "hardneg"))

@@ -6,20 +6,20 @@ from pathlib import Path
 from pipeline.device import make_deterministic, pick_device
 from pipeline.errors import exit_cleanly
 from pipeline.evaluation.evaluate import Subject, evaluate
+from pipeline.evaluation.judge import Judge
 from pipeline.evaluation.scorer import CaptionScorer
-from pipeline.evaluation.stories import COLUMNS
 from pipeline.features.clip import FrozenClip
 from pipeline.features.store import FeatureStore
 from pipeline.files import read_json
 from pipeline.model.folder import PARAMS_FILE, load_generator
 from pipeline.model.language_model import load_prompts
 from pipeline.params import LossParams, load_params
-from pipeline.stories.frames import read_frames
 from pipeline.stories.splits import read_splits
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--raw", type=Path, required=True, help="raw stories, for the judge")
     parser.add_argument("--frames", type=Path, required=True)
     parser.add_argument("--splits", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True, help="image features")
@@ -35,17 +35,29 @@ def main() -> None:
     generator = load_generator(paths.model, pick_device(), (images.dim, texts.dim))
     # The losses are those that this model was trained on, whatever params.yaml says by now.
     trained = read_json(paths.model / PARAMS_FILE)
+    prefix = params.evaluate.clip_prefix
+    judge = None
+    if params.evaluate.judge is not None:
+        # It sees images and long captions as the scoring CLIP does: only the weights differ.
+        clip = FrozenClip.load(
+            params.evaluate.judge,
+            precision=images.attributes["precision"],
+            image_fit=images.attributes["image_fit"],
+            text_overflow=texts.attributes["text_overflow"],
+        )
+        judge = Judge(clip, prefix, paths.raw)
     metrics = evaluate(
         Subject(
             generator=generator,
             prompts=load_prompts(generator.config),
-            scorer=CaptionScorer(FrozenClip.rebuild(texts.attributes), params.evaluate.clip_prefix),
+            scorer=CaptionScorer(FrozenClip.rebuild(texts.attributes), prefix),
+            judge=judge,
             generate=params.generate,
             loss=LossParams.model_validate(trained["loss"]),
             loss_batch_size=trained["train"]["batch_size"],
             seed=params.seed,
         ),
-        read_frames(paths.frames, COLUMNS),
+        paths.frames,
         read_splits(paths.splits),
         images,
         texts,

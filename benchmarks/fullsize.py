@@ -76,6 +76,7 @@ def _write_params(folder: Path, stories: int) -> None:
     params["decoder"].update(model="gpt2", revision=None)
     params["train"].update(epochs=1, batch_size=8)
     params["generate"].update(strategy="greedy", max_new_tokens=64)
+    params["evaluate"].update(judge="clip")  # its images are in the encode cache by then
     YAML(typ="safe", pure=True).dump(params, folder / "params.yaml")
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 DRAWS = 10_000
 LEVEL = 0.95
-BLOCK_ELEMENTS = 2**22
-"""Weights held at a time, 32 MB of them."""
+BLOCK_ELEMENTS = 2**20
+"""Weights held at a time, 8 MB of them."""
 
 Name = TypeVar("Name", bound=Hashable)
 

@@ -1,6 +1,7 @@
 """Stage `evaluate`: captions for val and test, scored between their reference rows."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from pipeline.device import make_deterministic, pick_device
@@ -46,6 +47,12 @@ def main() -> None:
             text_overflow=texts.attributes["text_overflow"],
         )
         judge = Judge(clip, prefix, paths.raw)
+        if clip.fingerprint("text") == texts.fingerprint:
+            print(
+                "evaluate: evaluate.judge is the CLIP that the features come from, so its verdict "
+                "is not an independent one",
+                file=sys.stderr,
+            )
     metrics = evaluate(
         Subject(
             generator=generator,

@@ -84,6 +84,15 @@ def test_images_that_have_changed_are_one_sentence(files: Path, tmp_path: Path) 
     assert not (files / "metrics.json").exists()
 
 
+def test_a_judge_that_is_no_second_one_is_told(
+    files: Path, tiny_clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(files / "data/sample/judge")
+    shutil.copytree(tiny_clip, files / "data/sample/judge")
+    main()
+    assert "its verdict is not an independent one" in capsys.readouterr().err
+
+
 def test_an_unknown_judge_is_one_sentence(files: Path) -> None:
     shutil.rmtree(files / "data/sample/judge")
     with pytest.raises(UserError, match=r"data/sample/judge"):

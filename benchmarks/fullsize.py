@@ -85,6 +85,7 @@ def _write_params(folder: Path, stories: int) -> None:
     params["generate"].update(strategy="greedy", max_new_tokens=64)
     params["gan"].update(variant="hardneg", epochs=1)
     params["gan"]["cache"].update(subset_stories=8, samples_per_story=4)
+    params["evaluate"].update(judge="clip")  # its images are in the encode cache by then
     YAML(typ="safe", pure=True).dump(params, folder / "params.yaml")
 
 

@@ -215,6 +215,9 @@ class EvaluateParams(Group):
 
     clip_prefix: str
     """Put before a caption when CLIP scores it, e.g. `A photo depicts`; empty by default."""
+    judge: Name | None
+    """A second CLIP, trained apart, that scores the captions too: a folder, or a model on the Hub;
+    null is none."""
 
 
 class Params(Group):

@@ -1,25 +1,28 @@
 """Stage `evaluate`: captions for val and test, scored between their reference rows."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from pipeline.device import make_deterministic, pick_device
 from pipeline.errors import exit_cleanly
+from pipeline.evaluation.critic import Critic
 from pipeline.evaluation.evaluate import Subject, evaluate
+from pipeline.evaluation.judge import Judge
 from pipeline.evaluation.scorer import CaptionScorer
-from pipeline.evaluation.stories import COLUMNS
 from pipeline.features.clip import FrozenClip
 from pipeline.features.store import FeatureStore
 from pipeline.files import read_json
+from pipeline.model.discriminator import DISCRIMINATOR_FILE, load_discriminator
 from pipeline.model.folder import PARAMS_FILE, load_generator
 from pipeline.model.language_model import load_prompts
 from pipeline.params import LossParams, load_params
-from pipeline.stories.frames import read_frames
 from pipeline.stories.splits import read_splits
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--raw", type=Path, required=True, help="raw stories, for the judge")
     parser.add_argument("--frames", type=Path, required=True)
     parser.add_argument("--splits", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True, help="image features")
@@ -32,20 +35,44 @@ def main() -> None:
 
     make_deterministic(params.seed)
     images, texts = FeatureStore.open(paths.images), FeatureStore.open(paths.texts)
-    generator = load_generator(paths.model, pick_device(), (images.dim, texts.dim))
+    device = pick_device()
+    generator = load_generator(paths.model, device, (images.dim, texts.dim))
     # The losses are those that this model was trained on, whatever params.yaml says by now.
     trained = read_json(paths.model / PARAMS_FILE)
+    prefix = params.evaluate.clip_prefix
+    judge = None
+    if params.evaluate.judge is not None:
+        # It sees images and long captions as the scoring CLIP does: only the weights differ.
+        other = FrozenClip.load(
+            params.evaluate.judge,
+            precision=images.attributes["precision"],
+            image_fit=images.attributes["image_fit"],
+            text_overflow=texts.attributes["text_overflow"],
+        )
+        judge = Judge(other, prefix, paths.raw)
+        if other.fingerprint("text") == texts.fingerprint:
+            print(
+                "evaluate: evaluate.judge is the CLIP that the features come from, so its verdict "
+                "is not an independent one",
+                file=sys.stderr,
+            )
+    clip = FrozenClip.rebuild(texts.attributes)
+    critic = None
+    if (paths.model / DISCRIMINATOR_FILE).is_file():
+        critic = Critic(load_discriminator(paths.model / DISCRIMINATOR_FILE, device), clip)
     metrics = evaluate(
         Subject(
             generator=generator,
             prompts=load_prompts(generator.config),
-            scorer=CaptionScorer(FrozenClip.rebuild(texts.attributes), params.evaluate.clip_prefix),
+            scorer=CaptionScorer(clip, prefix),
+            judge=judge,
+            critic=critic,
             generate=params.generate,
             loss=LossParams.model_validate(trained["loss"]),
             loss_batch_size=trained["train"]["batch_size"],
             seed=params.seed,
         ),
-        read_frames(paths.frames, COLUMNS),
+        paths.frames,
         read_splits(paths.splits),
         images,
         texts,

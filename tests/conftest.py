@@ -44,6 +44,12 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of another random CLIPModel, as `tiny_clip` but with D = 16."""
+    return build_tiny_clip(tmp_path_factory.mktemp("backbones") / "judge", 1, projection_dim=16)
+
+
+@pytest.fixture(scope="session")
 def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random GPT2LMHeadModel: 2 layers, n_embd 32, n_positions 512, own eos and pad."""
     return build_tiny_gpt2(tmp_path_factory.mktemp("backbones") / "gpt2", seed=0)

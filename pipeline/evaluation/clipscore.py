@@ -5,7 +5,9 @@ call CLIPScore. `clipscore` is the metric of Hessel et al. 2021 (CLIPScore, EMNL
 cosine clipped at 0; its authors put "A photo depicts" before the caption (`evaluate.clip_prefix`).
 Both depend on the CLIP model, its preprocessing and, in the fourth digit, on its precision.
 
-On text that CLIP truncates at its 77 tokens, what comes later cannot change either score.
+On text that CLIP truncates at its 77 tokens, what comes later cannot change either score, and it
+reads no more than about 20 of them well (Long-CLIP, Zhang et al. 2024). `clip_cosine_sentences`,
+the mean over the sentences of a caption, lets every sentence count alike.
 """
 
 import numpy as np
@@ -38,12 +40,30 @@ def clipscore(cosines: NDArray[np.floating]) -> NDArray[np.float64]:
     return CLIPSCORE_WEIGHT * np.maximum(cosines.astype(np.float64), 0.0)
 
 
-def lift(score: float, shuffled: float, ground_truth: float) -> float | None:
-    """Where a score lies between its reference rows: 0 is another story's caption, 1 the true one.
+def ref_clipscore(
+    image_cosines: NDArray[np.floating], reference_cosines: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """RefCLIPScore of each caption [N]: how near it is to the image and to the true caption.
 
-    Returns:
-        (score - shuffled) / (ground_truth - shuffled), or None where the references do not tell
-        right from wrong (ground truth not above shuffled): then no score means anything.
+    The harmonic mean of CLIPScore and of the cosine with the reference's text embedding, clipped
+    at 0 (Hessel et al. 2021, with one reference each).
     """
-    span = ground_truth - shuffled
-    return (score - shuffled) / span if span > 0 else None
+    image, reference = clipscore(image_cosines), np.maximum(reference_cosines, 0.0)
+    total = image + reference
+    means = np.zeros_like(total)
+    np.divide(2 * image * reference, total, out=means, where=total > 0)
+    return means
+
+
+def mean_by_caption(
+    cosines: NDArray[np.floating], counts: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Mean of each caption's sentence cosines.
+
+    Args:
+        cosines: of all sentences, caption after caption, [sum of counts].
+        counts: sentences of each caption, [N]; a caption without any gets 0.
+    """
+    caption = np.repeat(np.arange(len(counts)), counts)
+    sums = np.bincount(caption, weights=cosines, minlength=len(counts))
+    return sums / np.maximum(counts, 1)

@@ -1,7 +1,8 @@
 """The evaluation of a trained generator on val and test, from features alone.
 
 Always on the first window of a story: frames 0..K-1 are read, frame K is told. Stories pass in
-chunks; what is kept of each is a few numbers, and its line in predictions.jsonl.
+pools; what is kept of each is a few numbers, the embedding of its target and of its prediction,
+and its line in predictions.jsonl.
 """
 
 import sys
@@ -10,27 +11,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
+import numpy as np
 from tqdm import tqdm
 
 from pipeline.errors import UserError
-from pipeline.evaluation.captions import score_captions
-from pipeline.evaluation.images import image_retrieval
+from pipeline.evaluation.captions import all_rows, write_captions
+from pipeline.evaluation.critic import Critic, critic_figures
+from pipeline.evaluation.figures import row_figures, split_figures
+from pipeline.evaluation.images import image_ranks, predict_embeddings
+from pipeline.evaluation.judge import Judge
 from pipeline.evaluation.likelihood import likelihood
+from pipeline.evaluation.nearest import nearest_captions
+from pipeline.evaluation.plots import write_plots
+from pipeline.evaluation.records import story_records
+from pipeline.evaluation.references import GENERATED
 from pipeline.evaluation.scorer import CaptionScorer
-from pipeline.evaluation.stories import SplitStories
-from pipeline.evaluation.tally import SplitTally
+from pipeline.evaluation.scores import POOL_STORIES, Columns, score_rows
+from pipeline.evaluation.stories import COLUMNS, SplitStories
+from pipeline.evaluation.summary import SplitSummary, headline, settings, summarise
+from pipeline.evaluation.targets import PoolTargets, SplitTargets
 from pipeline.features.store import FeatureStore
 from pipeline.files import write_json, write_jsonl
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import GenerateParams, LossParams
-from pipeline.training.supervised import SupervisedObjective
+from pipeline.stories.frames import read_frames
 
 SPLITS = ("val", "test")
-DECIMALS = 6
 PREDICTIONS_FILE = "predictions.jsonl"
+FULL_FILE = "metrics_full.json"
 
 Metrics = dict[str, float]
 
@@ -43,44 +52,46 @@ class Subject:
     """In eval mode."""
     prompts: PromptBuilder
     scorer: CaptionScorer
+    judge: Judge | None
+    critic: Critic | None
+    """Its discriminator, if it was trained against one."""
     generate: GenerateParams
     loss: LossParams
     """The weights that the generator was trained with."""
     loss_batch_size: int
     """Its training batch size: the contrastive losses depend on it."""
     seed: int
-    """Of nucleus samples, and of which other story stands against each."""
+    """Of nucleus samples, of which other story or frame stands against each, of the bootstrap."""
 
 
 def evaluate(
     subject: Subject,
-    frames: pa.Table,
+    frames: Path,
     splits: dict[str, list[str]],
     images: FeatureStore,
     texts: FeatureStore,
     out: Path,
     metrics_path: Path,
 ) -> dict[str, Metrics]:
-    """Score val and test, and write metrics, predictions and score histograms, each at once.
+    """Score val and test, and write metrics, predictions and plots, each at once.
 
     A split without stories is left out, with a line on stderr; in a split of one story, what
-    needs another story is left out (`clip_cosine_shuffled`, the lifts, `nll_other_prefix`, R@1).
+    needs another story is left out (the row `shuffled`, lifts, `nll_other_prefix`, retrieval).
 
     Args:
-        frames: the frames table with `pipeline.evaluation.stories.COLUMNS`.
+        frames: the frames table, frames.parquet.
         splits: split -> story ids, as the split stage wrote them.
-        out: folder for predictions.jsonl and score_histogram_{val,test}.json.
-        metrics_path: {"val": {...}, "test": {...}}, rounded to 6 decimals; written last.
+        out: folder for predictions.jsonl, metrics_full.json and what `write_plots` writes.
+        metrics_path: {"val": {...}, "test": {...}}, the headline; written last.
 
     Raises:
         UserError: if neither split has a story of K+1 frames, or features are missing.
     """
     chosen = [story for split in SPLITS for story in splits[split]]
-    frames = frames.filter(pc.is_in(frames.column("story_id"), pa.array(chosen, pa.string())))
+    table = read_frames(frames, COLUMNS, [("story_id", "in", chosen)] if chosen else None)
+    k = subject.generator.config.k
     stories = {
-        split: SplitStories.make(
-            frames, images, texts, splits[split], subject.generator.config.k, subject.seed
-        )
+        split: SplitStories.make(table, images, texts, splits[split], k, subject.seed)
         for split in SPLITS
     }
     for split in [split for split in SPLITS if not len(stories[split])]:
@@ -91,43 +102,83 @@ def evaluate(
             "neither val nor test has a story to evaluate on: raise dataset.sample.stories, "
             "dataset.limit_stories or split.val_fraction, or lower context.k"
         )
-    metrics: dict[str, Metrics] = {}
-    write_jsonl(out / PREDICTIONS_FILE, _evaluate_splits(subject, stories, out, metrics))
+    if subject.judge is not None:
+        targets = [part.image_keys(part.windows.target) for part in stories.values()]
+        subject.judge.look_at(frames, np.concatenate(targets))
+    found: dict[str, SplitSummary] = {}
+    lines = (
+        line
+        for split, part in stories.items()
+        for line in _evaluate_split(subject, split, part, frames, splits["train"], out, found)
+    )
+    write_jsonl(out / PREDICTIONS_FILE, lines)
+    said = settings(subject.scorer, subject.judge, subject.seed)
+    write_json(out / FULL_FILE, {"settings": said, "splits": found})
+    metrics = {split: headline(summary) for split, summary in found.items()}
     write_json(metrics_path, metrics)
     return metrics
 
 
-def _evaluate_splits(
-    subject: Subject, stories: dict[str, SplitStories], out: Path, metrics: dict[str, Metrics]
+def _evaluate_split(
+    subject: Subject,
+    split: str,
+    stories: SplitStories,
+    frames: Path,
+    train: list[str],
+    out: Path,
+    found: dict[str, SplitSummary],
 ) -> Iterator[dict[str, Any]]:
-    """Yield the record of every prediction; put the metrics of a split in place at its end."""
-    objective = SupervisedObjective(subject.generator, subject.loss)
-    for split, part in stories.items():
-        tally = SplitTally()
-        with _bar(f"{split} captions", 2 * len(part)) as bar:
-            yield from score_captions(
-                split,
-                part,
-                subject.generator,
-                subject.prompts,
+    """Yield the record of every prediction; put the summary in place at the end."""
+    generator, seed = subject.generator, subject.seed
+    with _bar(f"{split} likelihood", len(stories), "story") as bar:
+        likely = likelihood(
+            generator, subject.loss, stories, subject.prompts, subject.loss_batch_size, bar.update
+        )
+    predicted = predict_embeddings(generator, stories)
+    nearest = nearest_captions(predicted.texts, frames, train, stories.texts)
+    targets = SplitTargets.of(stories)
+    pools: list[dict[str, Columns]] = []
+    for chunk in stories.pools(POOL_STORIES):
+        with _bar(f"{split} captions", len(GENERATED) * len(chunk.place), "caption") as bar:
+            written = write_captions(
+                chunk, stories, generator, subject.prompts, subject.generate, seed, bar.update
+            )
+        captions = all_rows(chunk, stories, written, nearest)
+        with _bar(f"{split} scores", None, "text") as bar:
+            rows = score_rows(
+                captions,
+                PoolTargets.of(stories, chunk, targets, subject.judge),
                 subject.scorer,
-                subject.generate,
-                subject.seed,
-                tally,
+                None if subject.judge is None else subject.judge.scorer,
                 bar.update,
             )
-        figures = tally.metrics()
-        passes = 1 if part.order is None else 2
-        with _bar(f"{split} likelihood", passes * len(part)) as bar:
-            figures |= likelihood(
-                objective, part, subject.prompts, subject.loss_batch_size, bar.update
-            )
-        if len(part) > 1:
-            figures |= image_retrieval(subject.generator, part)
-        figures["stories"] = len(part)
-        write_json(out / f"score_histogram_{split}.json", tally.histogram.rows())
-        metrics[split] = {name: round(value, DECIMALS) for name, value in figures.items()}
+        if subject.critic is not None:
+            images = stories.image_features(chunk.windows.target)
+            for row, columns in subject.critic.columns(captions, images).items():
+                rows[row] |= columns
+        for row, several in written.items():
+            rows[row]["finished"] = np.array([caption.finished for caption in several])
+        pools.append(rows)
+        yield from story_records(split, chunk, stories, captions, rows, likely)
+    whole = _joined(pools)
+    ranked = image_ranks(predicted.images, stories, targets) if len(stories) > 1 else {}
+    found[split] = summarise(
+        {row: row_figures(columns) for row, columns in whole.items()},
+        split_figures(whole, likely, ranked) | critic_figures(whole),
+        likely.losses,
+        len(stories),
+        seed,
+    )
+    write_plots(out, split, whole)
 
 
-def _bar(what: str, total: int) -> "tqdm[Any]":
-    return tqdm(desc=what, total=total, unit="story" if "likelihood" in what else "caption")
+def _joined(pools: list[dict[str, Columns]]) -> dict[str, Columns]:
+    """The columns of pool after pool as one."""
+    return {
+        row: {name: np.concatenate([pool[row][name] for pool in pools]) for name in columns}
+        for row, columns in pools[0].items()
+    }
+
+
+def _bar(what: str, total: int | None, unit: str) -> "tqdm[Any]":
+    return tqdm(desc=what, total=total, unit=unit)

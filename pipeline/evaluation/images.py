@@ -1,33 +1,68 @@
 """Does the image head know the next frame better than a copy of the last one does?"""
 
-import torch
+from dataclasses import dataclass
 
-from pipeline.evaluation.retrieval import hits_at_1, pools
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.evaluation.ranks import ranks
 from pipeline.evaluation.stories import SplitStories
+from pipeline.evaluation.targets import SplitTargets, StoryFrames
 from pipeline.model.generator import StoryGenerator
 
 POOL_STORIES = 100
-"""Targets among which a prediction is to find its own, at most."""
+"""Targets among which a prediction is to find its own, at most: in a small split of 100 and in a
+large one the question is then equally hard."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What the two heads foretell of N targets."""
+
+    images: NDArray[np.float32]
+    """[N, D], unit norm."""
+    texts: NDArray[np.float32]
+    """[N, D], unit norm."""
 
 
 @torch.inference_mode()
-def image_retrieval(generator: StoryGenerator, stories: SplitStories) -> dict[str, float]:
-    """Share of stories whose predicted image embedding is nearest to its own target, R@1.
-
-    Among the targets of at most `POOL_STORIES` stories that follow each other in the split, in
-    pools of near equal size; chance is one over a pool's size. `image_r1_copy_last` asks the same
-    of the last context frame's embedding.
-    """
+def predict_embeddings(generator: StoryGenerator, stories: SplitStories) -> Predicted:
+    """Run the heads over the context of every story."""
     device = next(generator.parameters()).device
-    hits = {"image_r1": 0, "image_r1_copy_last": 0}
-    for start, stop in pools(len(stories), POOL_STORIES):
-        context = stories.windows.context[start:stop]
-        targets = stories.image_features(stories.windows.target[start:stop])
-        images = stories.image_features(context)
+    images, texts = [], []
+    for chunk in stories.chunks():
+        context = chunk.windows.context
         encoded = generator.encode(
-            torch.from_numpy(images).to(device),
+            torch.from_numpy(stories.image_features(context)).to(device),
             torch.from_numpy(stories.text_features(context)).to(device),
         )
-        hits["image_r1"] += hits_at_1(encoded.image_pred.float().cpu().numpy(), targets)
-        hits["image_r1_copy_last"] += hits_at_1(images[:, -1], targets)
-    return {name: count / len(stories) for name, count in hits.items()}
+        images.append(encoded.image_pred.float().cpu().numpy())
+        texts.append(encoded.text_pred.float().cpu().numpy())
+    return Predicted(np.concatenate(images), np.concatenate(texts))
+
+
+def image_ranks(
+    predicted: NDArray[np.float32], stories: SplitStories, targets: SplitTargets
+) -> dict[str, NDArray[np.int64]]:
+    """Places at which predicted image embeddings [N, D] find their targets, each [N].
+
+    `image`: among the targets of at most `POOL_STORIES` stories that follow each other in the
+    split, in pools of near equal size; chance for the first place is one over a pool's size.
+    `image_copy_last`: the same of the last context frame's embedding. `image_same_story`: among
+    all frames of the story.
+    """
+    found: dict[str, list[NDArray[np.int64]]] = {
+        "image": [],
+        "image_copy_last": [],
+        "image_same_story": [],
+    }
+    for chunk in stories.pools(POOL_STORIES):
+        here = chunk.place
+        candidates, content = targets.images[here], targets.content[here]
+        own = np.arange(len(here))
+        last = stories.image_features(chunk.windows.context[:, -1])
+        found["image"].append(ranks(predicted[here], candidates, own, content))
+        found["image_copy_last"].append(ranks(last, candidates, own, content))
+        found["image_same_story"].append(StoryFrames.of(stories, chunk).ranks(predicted[here]))
+    return {name: np.concatenate(parts) for name, parts in found.items()}

@@ -1,69 +1,158 @@
 """How likely the true captions are to the model, and how much of that it owes to what CLIP saw."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
+import numpy as np
+import pyarrow as pa
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from pipeline.evaluation.stories import CHUNK_STORIES, SplitStories
+from pipeline.evaluation.stories import CHUNK_STORIES, Chunk, SplitStories
+from pipeline.features.windows import Windows
+from pipeline.model.generator import Encoded, StoryGenerator
 from pipeline.model.prompt import PromptBuilder
-from pipeline.training.examples import Batch, make_examples
-from pipeline.training.supervised import SupervisedObjective
+from pipeline.params import LossParams
+from pipeline.training.examples import FRAME_COLUMNS, Batch, make_examples
+from pipeline.training.losses import embedding_loss
 
-LOSSES = ("loss", "nll", "loss_img", "loss_align")
+NLL = "nll"
+"""The true caption after the story's own prefix and prompt."""
+OTHER_PREFIX = "nll_other_prefix"
+"""With the prefix of another story; the prompt is the story's own in all of these."""
+IMAGES_ONLY = "nll_images_only"
+"""With a prefix made of the context images alone: in the place of each caption's embedding stands
+the mean of all context captions."""
+TEXTS_ONLY = "nll_texts_only"
+"""With a prefix made of the context captions' embeddings alone, likewise."""
+NO_PREFIX = "nll_no_prefix"
+"""The decoder with its prompt alone."""
+
+CONDITIONS = (NLL, OTHER_PREFIX, IMAGES_ONLY, TEXTS_ONLY, NO_PREFIX)
 
 
+@dataclass(frozen=True)
+class Likelihood:
+    """Of the N stories of a split."""
+
+    nats: dict[str, NDArray[np.float64]]
+    """Condition -> nats of each true caption, end-of-text included, [N]. A split of one story has
+    no `nll_other_prefix`."""
+    tokens: NDArray[np.int64]
+    """Tokens that these are the nats of, [N]."""
+    losses: dict[str, float]
+    """`loss`, `loss_img` and `loss_align` of the training objective."""
+
+
+@torch.no_grad()
 def likelihood(
-    objective: SupervisedObjective,
+    generator: StoryGenerator,
+    loss: LossParams,
     stories: SplitStories,
     prompts: PromptBuilder,
     batch_size: int,
     progress: Callable[[int], object],
-) -> dict[str, float]:
-    """The training objective's figures on a split, and `nll_other_prefix`.
-
-    `nll` is the mean over all target tokens, end-of-text included, in nats. `nll_other_prefix` is
-    the same with the prefix of another story before the story's own prompt: what it lies above
-    `nll` is what the decoder gains from the embeddings that only the prefix carries. It is left
-    out of a split of one story.
+) -> Likelihood:
+    """Score the true captions under every condition.
 
     Args:
-        objective: with a generator in eval mode.
-        batch_size: stories at a time; the contrastive terms compare within such a batch.
-        progress: called with the number of stories of each batch, once per pass over it.
+        generator: in eval mode.
+        loss: the weights that it was trained with.
+        batch_size: stories at a time; the contrastive losses compare within such a batch.
+        progress: called with the number of stories of each batch.
     """
-    figures = objective.validate(_batches(objective, stories, prompts, batch_size, False, progress))
-    chosen = {name: figures[name] for name in LOSSES}
-    if stories.order is not None:
-        other = objective.validate(
-            _batches(objective, stories, prompts, batch_size, True, progress)
-        )
-        chosen["nll_other_prefix"] = other["nll"]
-    return chosen
+    conditions = [c for c in CONDITIONS if c != OTHER_PREFIX or stories.order is not None]
+    nats: dict[str, list[NDArray[np.float64]]] = {name: [] for name in conditions}
+    tokens: list[NDArray[np.int64]] = []
+    sums = np.zeros(2)
+    means = _mean_context(stories)
+    for batch, others in _batches(generator, stories, prompts, batch_size):
+        encoded = generator.encode(batch["images"], batch["texts"])
+        for name in conditions:
+            if name == NLL:
+                prefix: Tensor | None = encoded.prefix
+            elif name == NO_PREFIX:
+                prefix = None
+            else:
+                prefix = generator.encode(*_context(name, batch, others, means)).prefix
+            text = [batch[n] for n in ("prompt_ids", "prompt_mask", "target_ids", "target_mask")]
+            nll = generator.token_nll(prefix, *text)
+            nats[name].append(nll.sum(dim=1, dtype=torch.float64).cpu().numpy())
+        tokens.append(batch["target_mask"].sum(dim=1).cpu().numpy())
+        size = len(batch["rows"])
+        sums += [size * value for value in _embedding_losses(encoded, batch)]
+        progress(size)
+    every = {name: np.concatenate(parts) for name, parts in nats.items()}
+    count = np.concatenate(tokens)
+    img, align = sums / len(stories)
+    total = every[NLL].sum() / count.sum() + loss.alpha * img + loss.lambda_ * align
+    losses = {"loss": float(total), "loss_img": float(img), "loss_align": float(align)}
+    return Likelihood(every, count, losses)
+
+
+def _context(
+    condition: str, batch: Batch, others: tuple[Tensor, Tensor] | None, means: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Context images and texts [B, K, D] as a condition shows them to the encoder."""
+    images, texts = batch["images"], batch["texts"]
+    if condition == IMAGES_ONLY:
+        return images, means[1].to(texts.device).expand_as(texts)
+    if condition == TEXTS_ONLY:
+        return means[0].to(images.device).expand_as(images), texts
+    assert others is not None, "a split of one story has no other prefix"
+    return others
+
+
+def _mean_context(stories: SplitStories) -> tuple[Tensor, Tensor]:
+    """Mean embedding of all context images and of all context captions, [D] each.
+
+    What stands for "nothing known": zeros are a place where the encoder never was, and a story's
+    own likelihood would suffer from that alone.
+    """
+    sums: list[NDArray[np.float64]] = []
+    for chunk in stories.chunks():
+        context = chunk.windows.context.reshape(-1)
+        parts = (stories.image_features(context), stories.text_features(context))
+        here = [part.sum(axis=0, dtype=np.float64) for part in parts]
+        sums = here if not sums else [a + b for a, b in zip(sums, here, strict=True)]
+    count = stories.windows.context.size
+    images, texts = (torch.from_numpy((part / count).astype(np.float32)) for part in sums)
+    return images, texts
+
+
+def _embedding_losses(encoded: Encoded, batch: Batch) -> tuple[float, float]:
+    """L_img and L_align of a batch."""
+    return (
+        float(embedding_loss(encoded.image_pred, batch["target_image"], batch["target_image_id"])),
+        float(embedding_loss(encoded.text_pred, batch["target_text"], batch["target_text_id"])),
+    )
 
 
 def _batches(
-    objective: SupervisedObjective,
-    stories: SplitStories,
-    prompts: PromptBuilder,
-    batch_size: int,
-    other_context: bool,
-    progress: Callable[[int], object],
-) -> Iterator[Batch]:
-    """Batches of the split in order; the embeddings of the context are another story's if asked."""
-    device = next(objective.generator.parameters()).device
+    generator: StoryGenerator, stories: SplitStories, prompts: PromptBuilder, batch_size: int
+) -> Iterator[tuple[Batch, tuple[Tensor, Tensor] | None]]:
+    """Batches of the split in order, each with another story's context for every story."""
+    device = next(generator.parameters()).device
     whole_batches = max(CHUNK_STORIES // batch_size, 1) * batch_size
     for chunk in stories.chunks(whole_batches):
-        examples = make_examples(
-            stories.frames, chunk.windows, stories.images, stories.texts, prompts, device
-        )
+        frames, windows = _excerpt(stories, chunk)
+        examples = make_examples(frames, windows, stories.images, stories.texts, prompts, device)
         others = None
-        if other_context and chunk.other is not None:
+        if chunk.other is not None:
             others = (
                 torch.from_numpy(stories.image_features(chunk.other.context)).to(device),
                 torch.from_numpy(stories.text_features(chunk.other.context)).to(device),
             )
         for batch in examples.batches(batch_size):
-            if others is not None:
-                batch["images"], batch["texts"] = (part[batch["rows"]] for part in others)
-            yield batch
-            progress(len(batch["rows"]))
+            rows = batch["rows"]
+            yield batch, None if others is None else (others[0][rows], others[1][rows])
+
+
+def _excerpt(stories: SplitStories, chunk: Chunk) -> tuple[pa.Table, Windows]:
+    """The frames of some windows as a table of their own, and the windows as rows of it."""
+    windows = chunk.windows
+    rows = np.concatenate([windows.context, windows.target[:, None]], axis=1)  # [N, K + 1]
+    table = stories.frames.select(FRAME_COLUMNS).take(pa.array(rows.reshape(-1)))
+    place = np.arange(rows.size).reshape(rows.shape)
+    return table, Windows(place[:, :-1], place[:, -1], windows.story)

@@ -1,18 +1,42 @@
-"""Reference rows: captions that nobody had to predict, scored the same way as the model's.
+"""Rows: the model's captions, and those that nobody had to predict, all scored the same way.
 
-A score alone says little, since CLIP gives a fair cosine to any caption of the same film. Each
-reference row is a choice of one frame per story, whose caption stands in for the prediction.
+A score alone says little, since CLIP gives a fair cosine to any caption of the same film. Most
+reference rows are a choice of one frame per story, whose caption stands in for the prediction.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+MODEL = "model"
+"""The model's own captions."""
 GROUND_TRUTH = "ground_truth"
 """The target frame's own caption: the ceiling of an honest model."""
 SHUFFLED = "shuffled"
 """The target caption of another story: the floor."""
+SAME_STORY = "same_story"
+"""The caption of another frame of the same story, drawn at random: knows the story, not the
+moment."""
 COPY_LAST = "copy_last"
 """The caption of the last context frame: what a model gets for not predicting at all."""
+COPY_BEFORE_LAST = "copy_before_last"
+"""That of the last but one: films cut to and fro, so it is often the nearer one."""
+NEAREST_TRAIN = "nearest_train"
+"""The training caption nearest to the model's predicted text embedding: retrieval, no decoder."""
+NO_PREFIX = "no_prefix"
+"""The decoder with its prompt and no prefix: what the words alone foretell."""
+
+ROWS = (
+    MODEL,
+    GROUND_TRUTH,
+    SHUFFLED,
+    SAME_STORY,
+    COPY_LAST,
+    COPY_BEFORE_LAST,
+    NEAREST_TRAIN,
+    NO_PREFIX,
+)
+GENERATED = (MODEL, NO_PREFIX)
+"""Rows that the decoder writes."""
 
 
 def derangement(count: int, seed: int) -> NDArray[np.int64]:
@@ -36,19 +60,40 @@ def derangement(count: int, seed: int) -> NDArray[np.int64]:
     return order
 
 
+def other_members(
+    size: NDArray[np.int64], excluded: NDArray[np.int64], seed: int
+) -> NDArray[np.int64]:
+    """Of each group one member at random that is not the excluded one, the same for a seed.
+
+    Args:
+        size: members of each group, at least 2, [N].
+        excluded: number within its group, [N].
+    """
+    # A stream of its own: with the plain seed it would repeat the derangement's draws.
+    drawn = np.random.default_rng([seed, 1]).integers(size - 1)
+    return drawn + (drawn >= excluded)
+
+
 def reference_frames(
-    context: NDArray[np.int64], target: NDArray[np.int64], others_target: NDArray[np.int64] | None
+    context: NDArray[np.int64],
+    target: NDArray[np.int64],
+    same_story: NDArray[np.int64],
+    others_target: NDArray[np.int64] | None,
 ) -> dict[str, NDArray[np.int64]]:
     """The frame whose caption each reference row uses.
 
     Args:
         context: rows of the frames table, int64 [N, K]. target: int64 [N].
+        same_story: another frame of each story, int64 [N].
         others_target: the target of another story for each, int64 [N]; without it no such row.
 
     Returns:
-        reference name -> rows of the frames table, int64 [N].
+        reference name -> rows of the frames table, int64 [N]; without `copy_before_last` where the
+        context is a single frame.
     """
-    frames = {GROUND_TRUTH: target, COPY_LAST: context[:, -1]}
+    frames = {GROUND_TRUTH: target, SAME_STORY: same_story, COPY_LAST: context[:, -1]}
+    if context.shape[1] > 1:
+        frames[COPY_BEFORE_LAST] = context[:, -2]
     if others_target is not None:
         frames[SHUFFLED] = others_target
     return frames

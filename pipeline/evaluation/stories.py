@@ -7,15 +7,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.evaluation.references import derangement, reference_frames
+from pipeline.evaluation.pools import pools
+from pipeline.evaluation.references import derangement, other_members, reference_frames
 from pipeline.features.store import FeatureStore, key_array
 from pipeline.features.windows import Windows, make_windows
 
 CHUNK_STORIES = 256
-"""Stories whose features are held at a time: what bounds the memory of the evaluation."""
+"""Stories whose features are held at a time where nothing is compared across stories."""
 
 COLUMNS = [
     "story_id",
+    "n_frames",
     "caption",
     "image_file",
     "image_row",
@@ -30,12 +32,16 @@ COLUMNS = [
 class Chunk:
     """N stories in a row. Frames are given as rows of the frames table."""
 
+    place: NDArray[np.int64]
+    """Number of each story within the split, [N]."""
     windows: Windows
     """Context and target of each story."""
     other: Windows | None
     """Those of another story for each; None where the split has no other."""
     references: dict[str, NDArray[np.int64]]
     """Reference row -> the frame whose caption it takes, [N]."""
+    sizes: NDArray[np.int64]
+    """Frames of each story, [N]; the first of them is the first of its context."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,10 @@ class SplitStories:
     windows: Windows
     order: NDArray[np.int64] | None
     """Which story stands for another one: a derangement; None with fewer than two stories."""
+    sizes: NDArray[np.int64]
+    """Frames of each story."""
+    same_story: NDArray[np.int64]
+    """Another frame of each story than its target, as a row of the frames table."""
 
     @classmethod
     def make(
@@ -62,7 +72,10 @@ class SplitStories:
         """Frames 0..K-1 as context and frame K as target, of every story that has so many."""
         windows = make_windows(frames, story_ids, k, "first")
         order = derangement(len(windows), seed) if len(windows) > 1 else None
-        return cls(frames, images, texts, windows, order)
+        first = windows.context[:, 0]
+        sizes = frames.column("n_frames").take(pa.array(first)).to_numpy().astype(np.int64)
+        same_story = first + other_members(sizes, windows.target - first, seed)
+        return cls(frames, images, texts, windows, order, sizes, same_story)
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -70,20 +83,39 @@ class SplitStories:
     def chunks(self, stories: int = CHUNK_STORIES) -> Iterator[Chunk]:
         """The stories in order, so many at a time."""
         for start in range(0, len(self), stories):
-            here = np.arange(start, min(start + stories, len(self)))
-            own = _select(self.windows, here)
-            other = None if self.order is None else _select(self.windows, self.order[here])
-            others_target = None if other is None else other.target
-            references = reference_frames(own.context, own.target, others_target)
-            yield Chunk(own, other, references)
+            yield self._chunk(start, min(start + stories, len(self)))
+
+    def pools(self, stories: int) -> Iterator[Chunk]:
+        """The stories in order, in pools of near equal size of at most so many."""
+        for start, stop in pools(len(self), stories):
+            yield self._chunk(start, stop)
+
+    def _chunk(self, start: int, stop: int) -> Chunk:
+        here = np.arange(start, stop)
+        own = _select(self.windows, here)
+        other = None if self.order is None else _select(self.windows, self.order[here])
+        others_target = None if other is None else other.target
+        references = reference_frames(own.context, own.target, self.same_story[here], others_target)
+        return Chunk(here, own, other, references, self.sizes[here])
 
     def image_features(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """CLIP embeddings of frames' images: rows [...] to [..., D]; UserError if one lacks."""
-        return _look_up(self.images, self.frames.column("image_key"), rows)
+        keys = self.image_keys(rows.reshape(-1))
+        return self.images.lookup(keys).reshape(*rows.shape, self.images.dim)
 
     def text_features(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """CLIP embeddings of frames' captions: rows [...] to [..., D]. UserError as above."""
-        return _look_up(self.texts, self.frames.column("caption_key"), rows)
+        keys = key_array(self.frames.column("caption_key").take(pa.array(rows.reshape(-1))))
+        return self.texts.lookup(keys).reshape(*rows.shape, self.texts.dim)
+
+    def image_keys(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Content keys of frames' images: rows [N] to uint8 [N, 32]."""
+        return key_array(self.frames.column("image_key").take(pa.array(rows)))
+
+    def image_contents(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers of frames' images, [N], equal where the images are."""
+        _, number = np.unique(self.image_keys(rows), axis=0, return_inverse=True)
+        return number.reshape(-1).astype(np.int64)
 
     def captions(self, rows: NDArray[np.int64]) -> list[str]:
         """Captions of frames, [N]."""
@@ -107,11 +139,3 @@ class SplitStories:
 def _select(windows: Windows, rows: NDArray[np.int64]) -> Windows:
     story = [windows.story[i] for i in rows.tolist()]
     return Windows(windows.context[rows], windows.target[rows], story)
-
-
-def _look_up(
-    store: FeatureStore, column: pa.ChunkedArray, rows: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    keys = key_array(column.take(pa.array(rows.reshape(-1))))
-    embeddings: NDArray[np.float32] = store.lookup(keys).reshape(*rows.shape, store.dim)
-    return embeddings

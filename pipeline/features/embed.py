@@ -23,11 +23,17 @@ from pipeline.features.clip import FrozenClip
 from pipeline.features.clip_folder import Modality
 from pipeline.features.prefetch import map_ahead, prefetched
 from pipeline.features.sources import RawImage, stream_captions, stream_images
-from pipeline.features.store import SHARD_ROWS, key_array, publish_shards
+from pipeline.features.store import SHARD_ROWS, KeyIndex, key_array, publish_shards
 from pipeline.stories.frames import content_key, read_frames
 
 Input = TypeVar("Input")
 Item = TypeVar("Item")
+
+Read = Callable[[np.ndarray, list[int]], Iterator[Input]]
+"""Given rows of the frames table and the sizes of the chunks they fall into, streams what is to
+be encoded; runs in a thread of its own."""
+Encode = Callable[[Iterator[Input], int, Callable[[int], object]], np.ndarray]
+"""Takes one chunk of the given size from the stream; returns float32 [size, D]."""
 
 KEY_COLUMNS: dict[Modality, str] = {"image": "image_key", "text": "caption_key"}
 CHUNK_BATCHES: dict[Modality, int] = {"image": 8, "text": 32}
@@ -67,6 +73,36 @@ def embed_images(clip: FrozenClip, raw: Path, frames: Path, out: Path) -> Embedd
     Raises:
         UserError: if an image cannot be decoded (names story and frame), or inputs do not fit.
     """
+    return _publish("image", clip, frames, out, *_image_input(clip, raw, frames))
+
+
+def cache_images(clip: FrozenClip, raw: Path, frames: Path, keys: np.ndarray) -> EncodeCache:
+    """Embed some images for no store of their own: the encode cache holds them afterwards.
+
+    Args:
+        keys: uint8 [N, 32], content keys of images; those that are no frame's are passed over.
+
+    Returns:
+        The cache, to read them from.
+
+    Raises:
+        UserError: as `embed_images`.
+    """
+    every = key_array(read_frames(frames, [KEY_COLUMNS["image"]]).column(0))
+    first = _first_occurrences(every)
+    rows = first[KeyIndex(keys).find(every[first]) >= 0]
+    cache = EncodeCache("image", clip.fingerprint("image"))
+    report = Embedded("frames", rows=len(keys), distinct=len(rows))
+    _bring_up_to_date(
+        "image", clip, cache, every[rows], rows, *_image_input(clip, raw, frames), report
+    )
+    return cache
+
+
+def _image_input(
+    clip: FrozenClip, raw: Path, frames: Path
+) -> tuple[Read[np.ndarray], Encode[np.ndarray]]:
+    """How images are read and encoded."""
 
     def pixels(image: RawImage) -> np.ndarray:
         where = f"image {image.frame_index + 1} of story {image.story_id}"
@@ -94,7 +130,7 @@ def embed_images(clip: FrozenClip, raw: Path, frames: Path, out: Path) -> Embedd
             progress(len(parts[-1]))
         return np.concatenate(parts)
 
-    return _embed("image", clip, frames, out, chunks, encode)
+    return chunks, encode
 
 
 def embed_texts(clip: FrozenClip, frames: Path, out: Path) -> Embedded:
@@ -110,24 +146,18 @@ def embed_texts(clip: FrozenClip, frames: Path, out: Path) -> Embedded:
     ) -> np.ndarray:
         return clip.encode_texts(next(inputs), progress)
 
-    return _embed("text", clip, frames, out, chunks, encode)
+    return _publish("text", clip, frames, out, chunks, encode)
 
 
-def _embed(
+def _publish(
     modality: Modality,
     clip: FrozenClip,
     frames: Path,
     out: Path,
-    read: Callable[[np.ndarray, list[int]], Iterator[Input]],
-    encode: Callable[[Iterator[Input], int, Callable[[int], object]], np.ndarray],
+    read: Read[Input],
+    encode: Encode[Input],
 ) -> Embedded:
-    """Bring the cache up to date and publish from it.
-
-    Args:
-        read: given rows of the frames table and the sizes of the chunks they fall into, streams
-            what `encode` takes; runs in a thread of its own.
-        encode: takes one chunk of the given size from the stream; returns float32 [size, D].
-    """
+    """Bring the cache up to date and publish from it."""
     keys = key_array(read_frames(frames, [KEY_COLUMNS[modality]]).column(0))
     if not len(keys):
         raise UserError(f"{frames} has no frames; see what prepare put into the quarantine")
@@ -138,12 +168,7 @@ def _embed(
 
     fingerprint = clip.fingerprint(modality)
     cache = EncodeCache(modality, fingerprint)
-    cache.scan()
-    missing = ~cache.contains(keys)
-    report.encoded = int(missing.sum())
-    if report.encoded:
-        _encode_missing(modality, clip, cache, keys, first, missing, read, encode, report)
-        cache.scan()
+    _bring_up_to_date(modality, clip, cache, keys, first, read, encode, report)
 
     started = time.perf_counter()
     starts = range(0, len(keys), SHARD_ROWS)
@@ -154,6 +179,25 @@ def _embed(
     return report
 
 
+def _bring_up_to_date(
+    modality: Modality,
+    clip: FrozenClip,
+    cache: EncodeCache,
+    keys: np.ndarray,
+    frame_rows: np.ndarray,
+    read: Read[Input],
+    encode: Encode[Input],
+    report: Embedded,
+) -> None:
+    """Encode those of distinct `keys` [N, 32], at `frame_rows` [N], that the cache lacks."""
+    cache.scan()
+    missing = ~cache.contains(keys)
+    report.encoded = int(missing.sum())
+    if report.encoded:
+        _encode_missing(modality, clip, cache, keys, frame_rows, missing, read, encode, report)
+        cache.scan()
+
+
 def _encode_missing(
     modality: Modality,
     clip: FrozenClip,
@@ -161,8 +205,8 @@ def _encode_missing(
     keys: np.ndarray,
     frame_rows: np.ndarray,
     missing: np.ndarray,
-    read: Callable[[np.ndarray, list[int]], Iterator[Input]],
-    encode: Callable[[Iterator[Input], int, Callable[[int], object]], np.ndarray],
+    read: Read[Input],
+    encode: Encode[Input],
     report: Embedded,
 ) -> None:
     chunk_rows = clip.batch_size * CHUNK_BATCHES[modality]

@@ -103,7 +103,7 @@ class Line:
 
 @pytest.fixture(scope="session")
 def unbuilt_line(
-    tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path, tiny_gpt2: Path
+    tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path, tiny_gpt2: Path, tiny_judge: Path
 ) -> Line:
     """The clone before its first `dvc repro`; a test must not change it."""
     folder = tmp_path_factory.mktemp("line")
@@ -124,6 +124,7 @@ def unbuilt_line(
             shutil.copy2(ROOT / name, target)
     shutil.copytree(tiny_clip, line.root / "data/sample/clip")
     shutil.copytree(tiny_gpt2, line.root / "data/sample/gpt2")
+    shutil.copytree(tiny_judge, line.root / "data/sample/judge")
     _set(line.root / "params.yaml", SMALL)
     line.run("git", "init", "--quiet", "--initial-branch", "main")
     line.run("git", "config", "user.name", "a test")

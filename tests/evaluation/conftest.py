@@ -1,16 +1,20 @@
 """A tiny evaluated world: real features of random CLIP, an untrained generator, a few stories."""
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 from pipeline.evaluation.evaluate import Subject, evaluate
+from pipeline.evaluation.judge import Judge
 from pipeline.evaluation.scorer import CaptionScorer
 from pipeline.features.clip import FrozenClip
 from pipeline.features.store import FeatureStore, key_array, write_shard
@@ -32,9 +36,12 @@ class World:
     """Stories `s0`, `s1`, ... of five frames, and everything that `evaluate` asks for."""
 
     frames: pa.Table
+    frames_path: Path
+    raw: Path
     images: FeatureStore
     texts: FeatureStore
     clip: FrozenClip
+    judge: FrozenClip
     subject: Subject
 
     def evaluate(
@@ -43,7 +50,7 @@ class World:
         subject = Subject(**(vars(self.subject) | changes))
         splits = {"train": ["s0"], "val": val, "test": test}
         return evaluate(
-            subject, self.frames, splits, self.images, self.texts, out / "eval", out / "m.json"
+            subject, self.frames_path, splits, self.images, self.texts, out / "eval", out / "m.json"
         )
 
 
@@ -62,12 +69,39 @@ def settings(**changes: Any) -> GenerateParams:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _session_storycache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fixtures that outlive a test have an encode cache of their own too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORYCACHE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+def picture(random: np.random.Generator) -> bytes:
+    """A small PNG of coloured noise."""
+    buffer = io.BytesIO()
+    Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 @pytest.fixture(scope="session")
-def world(tiny_clip: Path, tiny_gpt2: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(
+    tiny_clip: Path, tiny_gpt2: Path, tiny_judge: Path, tmp_path_factory: pytest.TempPathFactory
+) -> World:
     """Image embeddings are the caption's text embedding plus noise, as if CLIP were a good one."""
     folder = tmp_path_factory.mktemp("features")
     random = np.random.default_rng(0)
     rows = []
+    pictures = [[picture(random) for _ in range(5)] for _ in range(12)]
+    raw = folder / "raw"
+    (raw / "test").mkdir(parents=True)
+    images_column = [[{"bytes": data, "path": None} for data in story] for story in pictures]
+    raw_schema = pa.schema(
+        [("images", pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())])))]
+    )
+    pq.write_table(
+        pa.table({"images": images_column}, schema=raw_schema), raw / "test/00000.parquet"
+    )
     for story in range(12):
         for index in range(5):
             caption = " ".join(random.choice(WORDS, size=random.integers(4, 30)))
@@ -81,12 +115,14 @@ def world(tiny_clip: Path, tiny_gpt2: Path, tmp_path_factory: pytest.TempPathFac
                     "image_file": "test/00000.parquet",
                     "image_row": story,
                     "image_index": index,
-                    "image_key": content_key(f"image {story} {index}".encode()),
+                    "image_key": content_key(pictures[story][index]),
                     "caption_key": content_key(caption.encode()),
                 }
             )
     frames = pa.Table.from_pylist(rows, schema=FRAMES_SCHEMA)
+    pq.write_table(frames, folder / "frames.parquet")
     clip = FrozenClip.load(str(tiny_clip), precision="float32")
+    judge = FrozenClip.load(str(tiny_judge), precision="float32")
     texts = clip.encode_texts(frames.column("caption").to_pylist())
     noisy = texts + random.normal(size=texts.shape) * 0.02
     noisy /= np.linalg.norm(noisy, axis=1, keepdims=True)
@@ -131,13 +167,15 @@ def world(tiny_clip: Path, tiny_gpt2: Path, tmp_path_factory: pytest.TempPathFac
         generator=generator,
         prompts=load_prompts(config),
         scorer=CaptionScorer(clip, ""),
+        judge=Judge(judge, "", raw),
+        critic=None,
         generate=settings(),
         loss=LossParams.model_validate({"alpha": 0.5, "lambda": 0.25}),
         loss_batch_size=3,
         seed=0,
     )
     images, stored = FeatureStore.open(folder / "image"), FeatureStore.open(folder / "text")
-    return World(frames, images, stored, clip, subject)
+    return World(frames, folder / "frames.parquet", raw, images, stored, clip, judge, subject)
 
 
 @pytest.fixture(scope="session")

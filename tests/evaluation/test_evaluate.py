@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
+from pipeline.evaluation import evaluate as evaluate_module
 from pipeline.evaluation import stories as stories_module
+from pipeline.evaluation.judge import Judge
 from pipeline.evaluation.references import derangement
 from pipeline.evaluation.scorer import CaptionScorer
 from pipeline.params import GenerateParams
@@ -61,13 +64,18 @@ def plain_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     return float(a @ b / math.sqrt(a @ a) / math.sqrt(b @ b))
 
 
+def full(made: Made) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((made[2] / "eval/metrics_full.json").read_text())
+    return content
+
+
 def test_metrics_file_holds_what_was_returned(made: Made) -> None:
     metrics, _, out = made
     assert json.loads((out / "m.json").read_text()) == metrics
     assert list(metrics) == ["val", "test"]
     for split, ids in (("val", VAL), ("test", TEST)):
         assert metrics[split]["stories"] == len(ids)
-        assert set(metrics[split]) == {
+        assert set(metrics[split]) - {"lift_low", "lift_high"} == {
             "clip_cosine",
             "clipscore",
             "clip_cosine_ground_truth",
@@ -77,6 +85,10 @@ def test_metrics_file_holds_what_was_returned(made: Made) -> None:
             "lift",
             "lift_copy_last",
             "lift_no_prefix",
+            "judge_lift",
+            "r1",
+            "cider_d",
+            "words",
             "distinct",
             "loss",
             "nll",
@@ -86,7 +98,140 @@ def test_metrics_file_holds_what_was_returned(made: Made) -> None:
             "image_r1",
             "image_r1_copy_last",
             "stories",
-        }
+        } - ({"judge_lift"} - set(metrics[split]))
+
+
+def test_the_full_file_has_every_row_and_metric(world: Any, made: Made) -> None:
+    content = full(made)
+    assert content["settings"] == {
+        "clip": world.clip.folder.model,
+        "judge": world.judge.folder.model,
+        "clip_prefix": "",
+        "tokenizer": content["settings"]["tokenizer"],
+        "draws": 10_000,
+        "level": 0.95,
+        "seed": 0,
+    }
+    assert content["settings"]["tokenizer"].startswith("13a, lower case")
+    metrics = [
+        *("clip_cosine", "clipscore", "ref_clipscore", "clip_cosine_sentences", "judge_cosine"),
+        *("r1", "r5", "r10", "median_rank", "r1_same_story", "bleu4", "rouge_l", "cider_d"),
+        *("distinct_1", "distinct_2", "self_bleu", "words", "distinct"),
+    ]
+    for split, summary in content["splits"].items():
+        assert summary["stories"] == {"val": len(VAL), "test": len(TEST)}[split]
+        assert list(summary["rows"]) == [
+            "model",
+            "ground_truth",
+            "shuffled",
+            "same_story",
+            "copy_last",
+            "copy_before_last",
+            "nearest_train",
+            "no_prefix",
+        ]
+        for row, found in summary["rows"].items():
+            finished = {"finished"} if row in ("model", "no_prefix") else set()
+            assert set(found) == set(metrics) | finished
+            assert all(list(measured) == ["value", "low", "high"] for measured in found.values())
+        assert {
+            *("lift", "lift_same_story", "lift_nearest_train", "nll", "nll_other_prefix"),
+            *("nll_images_only", "nll_texts_only", "nll_no_prefix", "nll_gap_other_prefix"),
+            *("nll_gap_images_only", "nll_gap_texts_only", "nll_gap_no_prefix"),
+            *("image_r1", "image_r5", "image_r10", "image_median_rank", "image_r1_copy_last"),
+            *("image_r1_same_story", "loss", "loss_img", "loss_align"),
+        } <= set(summary["figures"])
+
+
+def test_the_truth_is_the_best_caption_by_every_reference_based_metric(made: Made) -> None:
+    for summary in full(made)["splits"].values():
+        value = {row: {n: m["value"] for n, m in of.items()} for row, of in summary["rows"].items()}
+        for metric in ("ref_clipscore", "bleu4", "rouge_l", "cider_d", "r1", "r1_same_story"):
+            for row in set(value) - {"ground_truth"}:
+                assert value["ground_truth"][metric] > value[row][metric], (row, metric)
+        assert value["ground_truth"]["bleu4"] == pytest.approx(100)
+        assert value["ground_truth"]["rouge_l"] == 1.0
+
+
+def test_records_hold_the_captions_of_every_row(world: Any, made: Made) -> None:
+    every = {frame["caption"]: frame for frame in world.frames.to_pylist()}
+    for record in made[1]:
+        captions, frames = record["captions"], story(world, record["story_id"])
+        assert captions["model"] == record["prediction"]
+        assert captions["ground_truth"] == record["reference"] == frames[K]["caption"]
+        assert captions["copy_last"] == frames[K - 1]["caption"]
+        assert captions["copy_before_last"] == frames[K - 2]["caption"]
+        same = every[captions["same_story"]]
+        assert same["story_id"] == record["story_id"] and same["frame_index"] != K
+        assert every[captions["shuffled"]]["story_id"] != record["story_id"]
+        assert every[captions["nearest_train"]]["story_id"] == "s0", "the one story of train"
+        assert set(captions) == set(record["scores"]) == set(record["judge_scores"])
+
+
+def test_the_judge_sees_the_target_image_itself(world: Any, made: Made) -> None:
+    """Against the judge run over the picture of one story at a time."""
+    from pipeline.features.sources import stream_images
+
+    place = {(f["story_id"], f["frame_index"]): i for i, f in enumerate(world.frames.to_pylist())}
+    for record in made[1]:
+        row = np.array([place[record["story_id"], K]])
+        (target,) = stream_images(world.raw, world.frames_path, row)
+        pixels = world.judge.preprocess(target.data)[None]
+        seen = world.judge.encode_images(pixels)[0]
+        for name, caption in record["captions"].items():
+            said = world.judge.encode_texts([caption])[0] if caption else np.zeros_like(seen)
+            expected = plain_cosine(said, seen) if caption else 0.0
+            assert record["judge_scores"][name] == pytest.approx(expected, abs=2e-3)
+        assert record["judge_score"] == record["judge_scores"]["model"]
+
+
+def test_ranks_and_scores_of_the_model_by_a_plain_search(world: Any, made: Made) -> None:
+    for split, ids in (("val", VAL), ("test", TEST)):
+        targets = np.stack([image(world, story(world, name)[K]) for name in ids])
+        ranks = []
+        for record in (r for r in made[1] if r["split"] == split):
+            own = ids.index(record["story_id"])
+            caption = record["prediction"]
+            if caption:
+                cosines = [plain_cosine(text(world, caption), target) for target in targets]
+                place = sorted(range(len(ids)), key=lambda i: -cosines[i]).index(own) + 1
+            else:
+                place = len(ids)
+            assert record["rank"] == place
+            ranks.append(place)
+            metrics = record["metrics"]
+            assert metrics["clipscore"] == pytest.approx(2.5 * max(record["score"], 0), abs=1e-5)
+            assert metrics["words"] == len(caption.split())
+        found = full(made)["splits"][split]["rows"]["model"]
+        assert found["r1"]["value"] == pytest.approx(ranks.count(1) / len(ids), abs=1e-6)
+        assert found["median_rank"]["value"] == sorted(ranks)[(len(ids) - 1) // 2]
+
+
+def own_cache(world: Any) -> dict[str, Any]:
+    """Encoders in front of the encode cache of the test."""
+    return {
+        "scorer": CaptionScorer(world.clip, ""),
+        "judge": Judge(world.judge, "", world.raw),
+    }
+
+
+def test_a_second_evaluation_encodes_nothing(world: Any, tmp_path: Path) -> None:
+    home = Path(os.environ["STORYCACHE_HOME"])
+    world.evaluate(tmp_path / "a", VAL, TEST, **own_cache(world))
+    kept = {path: path.stat().st_mtime_ns for path in home.rglob("*.h5")}
+    assert {path.parent.name.split("-")[0] for path in kept} == {"image", "text"}
+    world.evaluate(tmp_path / "b", VAL, TEST, **own_cache(world))
+    assert {path: path.stat().st_mtime_ns for path in home.rglob("*.h5")} == kept
+    assert (tmp_path / "a/m.json").read_bytes() == (tmp_path / "b/m.json").read_bytes()
+
+
+def test_without_a_judge_its_figures_are_left_out(world: Any, made: Made, tmp_path: Path) -> None:
+    got = world.evaluate(tmp_path, VAL, [], judge=None)["val"]
+    assert got == {name: value for name, value in made[0]["val"].items() if name != "judge_lift"}
+    content = json.loads((tmp_path / "eval/metrics_full.json").read_text())
+    assert content["settings"]["judge"] is None
+    record = json.loads((tmp_path / "eval/predictions.jsonl").read_text().splitlines()[0])
+    assert record["judge_score"] is None and record["judge_scores"] == {}
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
@@ -121,36 +266,68 @@ def test_scores_equal_a_plain_implementation(world: Any, made: Made, split: str)
     assert got["lift"] == pytest.approx((mean["model"] - mean["shuffled"]) / span, abs=2e-3)
     lift_copy = (mean["copy_last"] - mean["shuffled"]) / span
     assert got["lift_copy_last"] == pytest.approx(lift_copy, abs=2e-3)
-    assert got["distinct"] == len(set(predictions.values())) / len(ids)
+    assert got["distinct"] == pytest.approx(len(set(predictions.values())) / len(ids), abs=1e-6)
+
+
+def context_vectors(world: Any, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Embeddings of a story's context images and of its captions, [K, D] each."""
+    context = story(world, name)[:K]
+    images = np.stack([image(world, frame) for frame in context])
+    return images, world.texts.lookup([frame["caption_key"] for frame in context])
 
 
 @torch.no_grad()
-def plain_nll(world: Any, prompt_of: str, prefix_of: str) -> tuple[float, int]:
-    """Nats and tokens of a story's target, by one forward over its whole sequence."""
+def plain_nll(
+    world: Any, prompt_of: str, prefix_of: str | None, hide: tuple[Any, Any] = (None, None)
+) -> tuple[float, int]:
+    """Nats and tokens of a story's target, by one forward over its whole sequence.
+
+    `hide` puts one vector in the place of every image's or every caption's embedding.
+    """
     generator, prompts = world.subject.generator, world.subject.prompts
     captions = [frame["caption"] for frame in story(world, prompt_of)]
     prompt, target = prompts.example_ids(captions[:K], captions[K])
-    context = story(world, prefix_of)[:K]
-    images = torch.from_numpy(np.stack([image(world, frame) for frame in context]))
-    keys = [frame["caption_key"] for frame in context]
-    texts = torch.from_numpy(world.texts.lookup(keys))
-    prefix = generator.encode(images[None], texts[None]).prefix
+    prefix, length = None, 0
+    if prefix_of is not None:
+        vectors = context_vectors(world, prefix_of)
+        shown = [
+            np.stack([hidden] * K) if hidden is not None else own
+            for own, hidden in zip(vectors, hide, strict=True)
+        ]
+        prefix = generator.encode(*(torch.from_numpy(part)[None] for part in shown)).prefix
+        length = prefix.shape[1]
     sequence = generator.decoder.embed(prefix, torch.tensor([prompt + target]))
     scores = generator.decoder.lm(inputs_embeds=sequence).logits[0].log_softmax(-1)
-    first = prefix.shape[1] + len(prompt) - 1
+    first = length + len(prompt) - 1
     nats = -sum(float(scores[first + i, token]) for i, token in enumerate(target))
     return nats, len(target)
 
 
 def test_likelihoods_equal_a_plain_implementation(world: Any, made: Made) -> None:
     order = derangement(len(TEST), world.subject.seed)
-    own = [plain_nll(world, name, name) for name in TEST]
-    other = [plain_nll(world, name, TEST[order[i]]) for i, name in enumerate(TEST)]
-    got = made[0]["test"]
-    for name, pairs in (("nll", own), ("nll_other_prefix", other)):
+    contexts = [context_vectors(world, name) for name in TEST]
+    no_image, no_text = (np.concatenate(part).mean(axis=0) for part in zip(*contexts, strict=True))
+    conditions = {
+        "nll": [plain_nll(world, name, name) for name in TEST],
+        "nll_other_prefix": [plain_nll(world, name, TEST[order[i]]) for i, name in enumerate(TEST)],
+        "nll_images_only": [plain_nll(world, name, name, (None, no_text)) for name in TEST],
+        "nll_texts_only": [plain_nll(world, name, name, (no_image, None)) for name in TEST],
+        "nll_no_prefix": [plain_nll(world, name, None) for name in TEST],
+    }
+    got = {
+        name: figure["value"] for name, figure in full(made)["splits"]["test"]["figures"].items()
+    }
+    for name, pairs in conditions.items():
         expected = sum(nats for nats, _ in pairs) / sum(tokens for _, tokens in pairs)
         assert got[name] == pytest.approx(expected, rel=1e-4)
-    assert got["nll"] != got["nll_other_prefix"]
+    assert len({got[name] for name in conditions}) == len(conditions)
+    for name in ("other_prefix", "images_only", "texts_only", "no_prefix"):
+        assert got[f"nll_gap_{name}"] == pytest.approx(got[f"nll_{name}"] - got["nll"], abs=2e-6)
+    records = {r["story_id"]: r for r in made[1]}
+    for i, name in enumerate(TEST):
+        nats, tokens = conditions["nll_other_prefix"][i]
+        assert records[name]["nats"]["nll_other_prefix"] == pytest.approx(nats, rel=1e-4)
+        assert records[name]["target_tokens"] == tokens
 
 
 def test_the_loss_is_the_weighted_sum_of_its_parts(made: Made) -> None:
@@ -190,15 +367,18 @@ def test_every_prediction_is_recorded(world: Any, made: Made) -> None:
 
 
 def test_histograms_count_every_story_in_every_row(made: Made) -> None:
-    for split in ("val", "test"):
-        bins = json.loads((made[2] / f"eval/score_histogram_{split}.json").read_text())
+    for name in ("score_histogram_val", "score_histogram_test", "words_histogram_test"):
+        bins = json.loads((made[2] / f"eval/{name}.json").read_text())
         for row in ("model", "ground_truth", "shuffled", "copy_last", "no_prefix"):
             assert sum(entry[row] for entry in bins) == pytest.approx(1.0, abs=1e-4)
 
 
 def test_two_runs_write_the_same_bytes(world: Any, made: Made, tmp_path: Path) -> None:
-    world.evaluate(tmp_path, VAL, TEST)
-    for name in ("m.json", "eval/predictions.jsonl", "eval/score_histogram_test.json"):
+    """With an encode cache of its own each: the same numbers, not only the same cache."""
+    world.evaluate(tmp_path, VAL, TEST, **own_cache(world))
+    written = sorted(path.name for path in (tmp_path / "eval").iterdir())
+    assert len(written) == 8
+    for name in ("m.json", *(f"eval/{name}" for name in written)):
         assert (tmp_path / name).read_bytes() == (made[2] / name).read_bytes()
     assert not list(tmp_path.rglob("*.partial"))
 
@@ -212,6 +392,21 @@ def test_chunks_change_nothing(
         stories_module.SplitStories, "chunks", lambda self, stories=3: chunks(self, 3)
     )
     assert world.evaluate(tmp_path, VAL, TEST) == made[0]
+
+
+def test_pools_change_only_what_compares_captions_with_each_other(
+    world: Any, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate_module, "POOL_STORIES", 3)
+    world.evaluate(tmp_path, VAL, TEST)
+    within_pools = {"cider_d", "distinct_1", "distinct_2", "self_bleu"}
+    content = json.loads((tmp_path / "eval/metrics_full.json").read_text())
+    for split, summary in full(made)["splits"].items():
+        assert content["splits"][split]["figures"] == summary["figures"]
+        for row, metrics in summary["rows"].items():
+            other = content["splits"][split]["rows"][row]
+            changed = {name for name in metrics if metrics[name] != other[name]}
+            assert changed <= within_pools, row
 
 
 def test_a_nucleus_sample_is_reproducible(
@@ -242,7 +437,7 @@ def test_a_prefix_for_clip_reaches_every_row(world: Any, made: Made, tmp_path: P
 def test_one_story_has_no_other(world: Any, tmp_path: Path) -> None:
     got = world.evaluate(tmp_path, ["s1"], [])
     assert list(got) == ["val"]
-    needs_another = {"clip_cosine_shuffled", "lift", "nll_other_prefix", "image_r1"}
+    needs_another = {"clip_cosine_shuffled", "lift", "nll_other_prefix", "image_r1", "r1"}
     assert not needs_another & set(got["val"])
     assert {"clip_cosine", "clip_cosine_copy_last", "nll", "stories"} <= set(got["val"])
 

@@ -18,9 +18,10 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def files(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def files(world: Any, tiny_judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The world's files in a folder of its own, which is the working directory."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copytree(tiny_judge, tmp_path / "data/sample/judge")
     pq.write_table(world.frames, tmp_path / "frames.parquet")
     write_json(
         tmp_path / "splits.json",
@@ -30,6 +31,7 @@ def files(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save_generator(tmp_path / "model", world.subject.generator, params)
     monkeypatch.chdir(tmp_path)
     arguments = {
+        "--raw": str(world.raw),
         "--frames": "frames.parquet",
         "--splits": "splits.json",
         "--images": str(world.images.folder),
@@ -43,7 +45,7 @@ def files(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_writes_metrics_predictions_and_histograms(
+def test_writes_metrics_predictions_and_plots(
     files: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main()
@@ -51,10 +53,17 @@ def test_writes_metrics_predictions_and_histograms(
     assert metrics["val"]["stories"] == 3
     assert metrics["test"]["stories"] == 2
     assert sorted(path.name for path in (files / "eval").iterdir()) == [
+        "metrics_full.json",
         "predictions.jsonl",
+        "recall_test.json",
+        "recall_val.json",
         "score_histogram_test.json",
         "score_histogram_val.json",
+        "words_histogram_test.json",
+        "words_histogram_val.json",
     ]
+    full = json.loads((files / "eval/metrics_full.json").read_text())
+    assert full["settings"]["judge"] == "data/sample/judge"
     printed = capsys.readouterr().out
     assert printed.startswith("val: clip_cosine ")
     assert f"test: clip_cosine {metrics['test']['clip_cosine']:.3f}" in printed
@@ -65,3 +74,26 @@ def test_a_missing_model_is_one_sentence(files: Path) -> None:
     with pytest.raises(UserError, match=r"config\.json is missing: run the train stage"):
         main()
     assert not (files / "metrics.json").exists()
+
+
+def test_images_that_have_changed_are_one_sentence(files: Path, tmp_path: Path) -> None:
+    """The judge reads the raw stories; others than those of prepare would be scored in silence."""
+    sys.argv[sys.argv.index("--raw") + 1] = str(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match=r"is not the file that the frames table was made from"):
+        main()
+    assert not (files / "metrics.json").exists()
+
+
+def test_a_judge_that_is_no_second_one_is_told(
+    files: Path, tiny_clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(files / "data/sample/judge")
+    shutil.copytree(tiny_clip, files / "data/sample/judge")
+    main()
+    assert "its verdict is not an independent one" in capsys.readouterr().err
+
+
+def test_an_unknown_judge_is_one_sentence(files: Path) -> None:
+    shutil.rmtree(files / "data/sample/judge")
+    with pytest.raises(UserError, match=r"data/sample/judge"):
+        main()

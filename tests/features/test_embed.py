@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from pipeline.errors import UserError
 from pipeline.features import store as store_module
 from pipeline.features.clip import FrozenClip
-from pipeline.features.embed import embed_images, embed_texts
+from pipeline.features.embed import cache_images, embed_images, embed_texts
 from pipeline.features.store import FeatureStore
 from pipeline.home import storycache_home
 from pipeline.params_yaml import read_yaml
@@ -72,6 +72,18 @@ def test_a_second_run_reads_no_image(clip, tiny_data, tmp_path: Path) -> None:
     report = embed_images(clip, tmp_path / "gone", tiny_data.frames, tmp_path / "second")
     assert report.encoded == 0
     assert shards(tmp_path / "first") == shards(tmp_path / "second")
+
+
+def test_some_images_alone_are_cached(clip, tiny_data, tmp_path: Path) -> None:
+    wanted = [hashlib.sha256(tiny_data.images[i]).digest() for i in (7, 3, 7)]
+    keys = np.frombuffer(b"".join(wanted), np.uint8).reshape(3, 32)
+    found = cache_images(clip, tiny_data.raw, tiny_data.frames, keys).read(keys)
+    pixels = np.stack([clip.preprocess(tiny_data.images[i]) for i in (7, 3, 7)])
+    np.testing.assert_array_equal(found, clip.encode_images(pixels).astype(np.float16))
+    again = cache_images(clip, tmp_path / "gone", tiny_data.frames, keys)
+    np.testing.assert_array_equal(again.read(keys), found, "no image was read again")
+    report = embed_images(clip, tiny_data.raw, tiny_data.frames, tmp_path / "out")
+    assert report.encoded == report.distinct - 2
 
 
 @pytest.mark.parametrize("modality", ["image", "text"])

@@ -1,0 +1,43 @@
+"""A second CLIP that nothing was trained against: what it says cannot have been flattered."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evaluation.scorer import CaptionScorer
+from pipeline.features.cache import EncodeCache
+from pipeline.features.clip import FrozenClip
+from pipeline.features.embed import cache_images
+
+
+class Judge:
+    """Scores captions against target images that it embeds itself, once, into the encode cache."""
+
+    def __init__(self, clip: FrozenClip, clip_prefix: str, raw: Path) -> None:
+        """`raw` is the folder of the raw stories, which hold the images."""
+        self.scorer = CaptionScorer(clip, clip_prefix)
+        self._raw = raw
+        self._cache: EncodeCache | None = None
+
+    @property
+    def model(self) -> str:
+        """The folder or Hub id of its CLIP."""
+        return self.scorer.clip.folder.model
+
+    def look_at(self, frames: Path, keys: NDArray[np.uint8]) -> None:
+        """Embed the images of these keys [N, 32], as far as the encode cache lacks them.
+
+        Args:
+            frames: the frames table, which says where the images lie.
+
+        Raises:
+            UserError: if images are missing or are not those that the table was made from.
+        """
+        self._cache = cache_images(self.scorer.clip, self._raw, frames, keys)
+
+    def images(self, keys: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embeddings of images that it looked at: keys [N, 32] to [N, D]."""
+        if self._cache is None:
+            raise RuntimeError("look_at comes before images")
+        return self._cache.read(keys).astype(np.float32)

@@ -1,0 +1,80 @@
+"""The lines of predictions.jsonl: a story's captions, where its images lie, and its scores."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evaluation.likelihood import Likelihood
+from pipeline.evaluation.references import GROUND_TRUTH, MODEL
+from pipeline.evaluation.scores import Columns
+from pipeline.evaluation.stories import Chunk, SplitStories
+
+DECIMALS = 6
+
+STORY_METRICS = (
+    "clipscore",
+    "ref_clipscore",
+    "clip_cosine_sentences",
+    "rank_same_story",
+    "rouge_l",
+    "cider_d",
+    "words",
+)
+"""Columns of the model's row that a record gives under `metrics`; the others have their own keys,
+or follow from the captions."""
+
+
+def story_records(
+    split: str,
+    chunk: Chunk,
+    stories: SplitStories,
+    captions: Mapping[str, list[str]],
+    rows: Mapping[str, Columns],
+    likely: Likelihood,
+) -> Iterator[dict[str, Any]]:
+    """One record per story of a chunk.
+
+    Args:
+        captions: row -> the captions of these stories.
+        rows: row -> the columns of these stories.
+        likely: of the whole split.
+    """
+    windows = chunk.windows
+    contexts = stories.contexts(windows)
+    model = rows[MODEL]
+    scores = {row: _rounded(columns["clip_cosine"]) for row, columns in rows.items()}
+    judged = {
+        row: _rounded(columns["judge_cosine"])
+        for row, columns in rows.items()
+        if "judge_cosine" in columns
+    }
+    metrics = {name: _rounded(model[name]) for name in STORY_METRICS}
+    nats = {name: _rounded(values[chunk.place]) for name, values in likely.nats.items()}
+    for i, story in enumerate(windows.story):
+        yield {
+            "split": split,
+            "story_id": story,
+            "context": contexts[i],
+            "context_images": stories.image_places(windows.context[i]),
+            "target_image": stories.image_places(windows.target[i : i + 1])[0],
+            "reference": captions[GROUND_TRUTH][i],
+            "prediction": captions[MODEL][i],
+            "finished": bool(model["finished"][i]),
+            "score": scores[MODEL][i],
+            "reference_score": scores[GROUND_TRUTH][i],
+            "scores": {row: values[i] for row, values in scores.items()},
+            "judge_score": judged[MODEL][i] if judged else None,
+            "judge_scores": {row: values[i] for row, values in judged.items()},
+            "rank": int(model["rank"][i]) if "rank" in model else None,
+            "captions": {row: texts[i] for row, texts in captions.items()},
+            "metrics": {name: values[i] for name, values in metrics.items()},
+            "nats": {name: values[i] for name, values in nats.items()},
+            "target_tokens": int(likely.tokens[chunk.place[i]]),
+        }
+
+
+def _rounded(values: NDArray[Any]) -> list[float]:
+    rounded: list[float] = np.round(values.astype(np.float64), DECIMALS).tolist()
+    return rounded

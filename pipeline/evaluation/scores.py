@@ -1,0 +1,99 @@
+"""Every metric of every row for a pool of stories, as columns of one number a story.
+
+A pool is what captions are compared within: CIDEr-D counts in its true captions how rare an n-gram
+is, and distinct-n and self-BLEU look for repetition in it. Up to `POOL_STORIES` stories that is
+the whole split; beyond it the figures are means over pools, and memory and time stay bounded.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evaluation.clipscore import clipscore, cosine, mean_by_caption, ref_clipscore
+from pipeline.evaluation.diversity import distinct_ngrams, self_bleu, text_hash
+from pipeline.evaluation.overlap import bleu_counts, cider_d, rouge_l
+from pipeline.evaluation.ranks import ranks
+from pipeline.evaluation.scorer import CaptionScorer, TextVectors, sentences
+from pipeline.evaluation.targets import PoolTargets
+from pipeline.evaluation.tokens import tokenize
+
+POOL_STORIES = 1000
+
+Columns = dict[str, NDArray[Any]]
+"""Name of a column -> [N] values of a row of captions, `bleu_counts` [N, 10]."""
+
+
+def score_rows(
+    captions: Mapping[str, Sequence[str]],
+    targets: PoolTargets,
+    scorer: CaptionScorer,
+    judge: CaptionScorer | None,
+    progress: Callable[[int], object] | None = None,
+) -> dict[str, Columns]:
+    """Score rows of captions against the targets of N stories.
+
+    Args:
+        captions: row -> N captions, in the order of the targets.
+        judge: embeds for `judge_cosine`; without it there is no such column.
+        progress: called with numbers of texts that had to be encoded.
+
+    Returns:
+        row -> its columns, in the order of `captions`.
+    """
+    parts = {row: [sentences(text) for text in texts] for row, texts in captions.items()}
+    whole = [text for texts in captions.values() for text in texts]
+    pieces = [text for several in parts.values() for some in several for text in some]
+    vectors = scorer.embed([*whole, *targets.captions, *pieces], progress)
+    judged = judge.embed(whole, progress) if judge is not None else None
+    true_tokens = [tokenize(text) for text in targets.captions]
+    return {
+        row: _clip_columns(texts, parts[row], vectors, judged, targets)
+        | _text_columns(texts, true_tokens)
+        for row, texts in captions.items()
+    }
+
+
+def _clip_columns(
+    texts: Sequence[str],
+    parts: list[list[str]],
+    vectors: TextVectors,
+    judged: TextVectors | None,
+    targets: PoolTargets,
+) -> Columns:
+    embeddings, images = vectors.of(texts), targets.images
+    cosines = cosine(embeddings, images)
+    counts = np.array([len(some) for some in parts], np.int64)
+    pieces = vectors.of([text for some in parts for text in some])
+    columns: Columns = {
+        "clip_cosine": cosines,
+        "clipscore": clipscore(cosines),
+        "ref_clipscore": ref_clipscore(cosines, cosine(embeddings, vectors.of(targets.captions))),
+        "clip_cosine_sentences": mean_by_caption(
+            cosine(pieces, np.repeat(images, counts, axis=0)), counts
+        ),
+    }
+    if judged is not None and targets.judge_images is not None:
+        columns["judge_cosine"] = cosine(judged.of(texts), targets.judge_images)
+    if len(targets.split.images) > 1:
+        columns["rank"] = ranks(
+            embeddings, targets.split.images, targets.place, targets.split.content
+        )
+    columns["rank_same_story"] = targets.frames.ranks(embeddings)
+    return columns
+
+
+def _text_columns(texts: Sequence[str], true_tokens: list[list[str]]) -> Columns:
+    tokens = [tokenize(text) for text in texts]
+    count = len(tokens)
+    return {
+        "bleu_counts": bleu_counts(tokens, true_tokens),
+        "rouge_l": rouge_l(tokens, true_tokens),
+        "cider_d": cider_d(tokens, true_tokens),
+        "distinct_1": np.full(count, distinct_ngrams(tokens, 1)),
+        "distinct_2": np.full(count, distinct_ngrams(tokens, 2)),
+        "self_bleu": self_bleu(tokens),
+        "words": np.array([len(text.split()) for text in texts], np.float64),
+        "text_hash": text_hash(texts),
+    }

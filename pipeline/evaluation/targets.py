@@ -1,0 +1,97 @@
+"""What captions are scored against: target images, and the frames that they stand among."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evaluation.judge import Judge
+from pipeline.evaluation.ranks import ranks
+from pipeline.evaluation.stories import Chunk, SplitStories
+
+
+@dataclass(frozen=True)
+class SplitTargets:
+    """All targets of a split: the one thing of a vector's size that is held for every story."""
+
+    images: NDArray[np.float32]
+    """[N, D]."""
+    content: NDArray[np.int64]
+    """Number of each image's content, [N]."""
+
+    @classmethod
+    def of(cls, stories: SplitStories) -> "SplitTargets":
+        rows = stories.windows.target
+        return cls(stories.image_features(rows), stories.image_contents(rows))
+
+
+@dataclass(frozen=True)
+class StoryFrames:
+    """All frames of some stories, one story after the other."""
+
+    images: NDArray[np.float32]
+    """[F, D]."""
+    content: NDArray[np.int64]
+    """[F]."""
+    sizes: NDArray[np.int64]
+    """Frames of each story, [N]."""
+    target: NDArray[np.int64]
+    """Number of the target within its story, [N]."""
+
+    @classmethod
+    def of(cls, stories: SplitStories, chunk: Chunk) -> "StoryFrames":
+        first = chunk.windows.context[:, 0]
+        rows = np.concatenate(
+            [np.arange(start, start + n) for start, n in zip(first, chunk.sizes, strict=True)]
+        )
+        return cls(
+            stories.image_features(rows),
+            stories.image_contents(rows),
+            chunk.sizes,
+            chunk.windows.target - first,
+        )
+
+    def ranks(self, queries: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Place of each story's target among its frames, for queries [N, ..., D]: [N, ...]."""
+        found = np.empty(queries.shape[:-1], np.int64)
+        start = 0
+        for i, (size, target) in enumerate(zip(self.sizes, self.target, strict=True)):
+            here = slice(start, start + size)
+            start += size
+            several = queries[i].reshape(-1, queries.shape[-1])
+            own = np.full(len(several), target)
+            found[i] = ranks(several, self.images[here], own, self.content[here]).reshape(
+                found[i].shape
+            )
+        return found
+
+
+@dataclass(frozen=True)
+class PoolTargets:
+    """The targets of N stories of a split, and their true captions."""
+
+    captions: list[str]
+    place: NDArray[np.int64]
+    """Number of each target within the split, [N]."""
+    judge_images: NDArray[np.float32] | None
+    """[N, D of the judge]."""
+    frames: StoryFrames
+    split: SplitTargets
+
+    @classmethod
+    def of(
+        cls, stories: SplitStories, chunk: Chunk, split: SplitTargets, judge: Judge | None
+    ) -> "PoolTargets":
+        rows = chunk.windows.target
+        return cls(
+            stories.captions(rows),
+            chunk.place,
+            None if judge is None else judge.images(stories.image_keys(rows)),
+            StoryFrames.of(stories, chunk),
+            split,
+        )
+
+    @property
+    def images(self) -> NDArray[np.float32]:
+        """[N, D]."""
+        return self.split.images[self.place]

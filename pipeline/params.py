@@ -235,6 +235,17 @@ class EvaluateParams(Group):
     """Put before a caption when CLIP scores it, e.g. `A photo depicts`; empty by default."""
 
 
+class ReportParams(Group):
+    """`report`: the page to look at."""
+
+    max_stories: Count
+    """Stories in the gallery, at most; a third best, a third worst, the rest drawn. 1 or more."""
+    max_megabytes: Positive
+    """Size of the page, MB of 10^6 bytes, at most; pictures shrink until it fits. Above 0."""
+    compare: list[Name]
+    """DVC experiments, branches, tags or commits to set beside this run; [] for none."""
+
+
 class Params(Group):
     """The whole of `params.yaml`."""
 
@@ -262,6 +273,8 @@ class Params(Group):
     """How captions are decoded."""
     evaluate: EvaluateParams
     """How captions are scored."""
+    report: ReportParams
+    """The page to look at."""
 
     @model_validator(mode="after")
     def _some_story_is_left(self) -> Self:

@@ -63,6 +63,8 @@ def _allowed(annotation: Any, metadata: list[Any]) -> str:
     if origin in (types.UnionType, Union):
         options = [option for option in get_args(annotation) if option is not type(None)]
         return f"{' or '.join(_allowed(option, metadata) for option in options)}, or null"
+    if origin is list:
+        return f"a list, each of it {_allowed(get_args(annotation)[0], [])}"
     if origin is Literal:
         return f"one of {', '.join(str(value) for value in get_args(annotation))}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

@@ -18,7 +18,13 @@ def run(folder: Path, train: list[dict[str, Any]], test: list[dict[str, Any]]) -
     write_stories(train, folder / "raw" / "train", rows_per_file=3)
     write_stories(test, folder / "raw" / "test", rows_per_file=3)
     out = folder / "stories"
-    prepare(folder / "raw", out / "frames.parquet", out / "summary.json", out / "quarantine.jsonl")
+    prepare(
+        folder / "raw",
+        out / "frames.parquet",
+        out / "summary.json",
+        out / "quarantine.jsonl",
+        out / "plots",
+    )
     return out
 
 

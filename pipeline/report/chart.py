@@ -27,7 +27,7 @@ class Axis:
         low, high = min(values), max(values)
         if low > 0 and low < 0.6 * high:
             low = 0.0  # a length from zero is read more honestly, where it costs little room
-        span = (high - low) or abs(high) or 1.0
+        span = max(high - low, 0.01 * abs(high), 1e-6)  # equal values need room too
         step = _round_step(span / (at_most - 1))
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
         last = max(last, first + 1)

@@ -61,7 +61,7 @@ class Comparison:
 
 
 def read_runs(names: list[str], metrics: Path, measures: Path) -> list[Run]:
-    """Read the numbers of experiments or git revisions of the repository that is worked in.
+    """Read the numbers of experiments or git revisions of the repository around the working directory.
 
     Args:
         names: DVC experiment names, branches, tags or commits.
@@ -118,17 +118,20 @@ def _read_run(name: str, metrics: Path, measures: Path) -> Run:
             f"report.compare: {name} has no {metrics} that can be read ({reason}); "
             "name an experiment or revision that was evaluated"
         ) from None
+    if not isinstance(flat, dict) or not all(isinstance(part, dict) for part in flat.values()):
+        raise UserError(f"report.compare: {metrics} of {name} does not hold metrics by split")
     return Run(name, flat, _read_measures(name, measures))
 
 
 def _read_measures(name: str, path: Path) -> Measures | None:
     """The full numbers of a revision; None where it has none, or its cache is elsewhere."""
     from dvc.exceptions import DvcException
+    from dvc_data.index import DataIndexDirError
 
     try:
         content: Any = json.loads(_read_revision(path, name))
         return parse_measures(content, f"{path} of {name}")
-    except (FileNotFoundError, DvcException, json.JSONDecodeError, UserError):
+    except (FileNotFoundError, DvcException, DataIndexDirError, json.JSONDecodeError, UserError):
         return None
 
 
@@ -140,24 +143,39 @@ def _read_revision(path: Path, revision: str) -> str:
     """
     import dvc.api
     from dvc.exceptions import NotDvcRepoError
-    from dvc.scm import NoSCMError, RevError
+    from dvc.scm import RevError, SCMError
 
     try:
-        content: str = dvc.api.read(path.as_posix(), rev=revision, encoding="utf-8")
+        content: str = dvc.api.read(
+            path.as_posix(), repo=str(_repository()), rev=revision, encoding="utf-8"
+        )
         return content
-    except (NotDvcRepoError, NoSCMError):
-        raise UserError("report.compare needs a git repository with DVC; leave it []") from None
     except RevError:
         raise UserError(
             f"report.compare: {revision} is neither an experiment nor a git revision here"
             f"{_suggestion(revision)}; dvc exp list --all-commits names the experiments"
         ) from None
+    except (NotDvcRepoError, SCMError):
+        raise UserError("report.compare needs a git repository with DVC; leave it []") from None
+
+
+def _repository() -> Path:
+    """The root of the repository that knows the experiments.
+
+    A queued or `--temp` experiment runs in a copy beneath `.dvc/tmp` of its repository, and the
+    copy knows no other experiment.
+    """
+    folder = Path.cwd()
+    for parent in folder.parents:
+        if parent.name == ".dvc" and folder.relative_to(parent).parts[:2] == ("tmp", "exps"):
+            return parent.parent
+    return folder
 
 
 def _suggestion(name: str) -> str:
     from dvc.repo import Repo
 
-    with Repo() as repo:
+    with Repo(str(_repository())) as repo:
         listed = repo.experiments.ls(all_commits=True)
         names = [exp for experiments in listed.values() for exp, _ in experiments]
         names += repo.scm.list_branches()

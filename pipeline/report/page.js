@@ -25,7 +25,9 @@
 
   function update() {
     const { order, by, show, split } = form.elements;
-    const words = fold(search.value).split(/\s+/).filter(Boolean);
+    // Words, in any order; "in quotes" as they stand.
+    const words = (fold(search.value).match(/"[^"]+"|[^\s"]+/g) ?? [])
+      .map((word) => word.replaceAll('"', ""));
     shown = cards.filter((card) =>
       (!split || !split.value || card.dataset.split === split.value) &&
       (!show.value || card.dataset.tags.split(" ").includes(show.value)) &&

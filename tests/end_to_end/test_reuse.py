@@ -6,7 +6,7 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dvc")]
 
-LINE = ["download", "prepare", "split", "embed_image", "embed_text", "train", "evaluate"]
+LINE = ["download", "prepare", "split", "embed_image", "embed_text", "train", "evaluate", "report"]
 COMMENT = "\n# an edit that changes nothing\n"
 
 
@@ -31,7 +31,7 @@ def test_every_stage_leaves_what_the_design_says(first_repro):
 
 def test_a_loss_weight_trains_and_evaluates_and_no_more(line):
     output = line.dvc("exp", "run", "-S", "loss.alpha=0.2")
-    assert line.stages_run(output) == ["train", "evaluate"]
+    assert line.stages_run(output) == ["train", "evaluate", "report"]
 
     changed = json.loads(line.dvc("params", "diff", "--json"))
     assert list(changed["params.yaml"]) == ["loss.alpha"]
@@ -50,7 +50,7 @@ def test_a_loss_weight_trains_and_evaluates_and_no_more(line):
 
 def test_context_and_seed_do_not_embed(line):
     output = line.dvc("exp", "run", "-S", "context.k=5", "-S", "seed=7")
-    assert line.stages_run(output) == ["split", "train", "evaluate"]
+    assert line.stages_run(output) == ["split", "train", "evaluate", "report"]
 
 
 def test_a_setting_of_one_encoder_leaves_the_other_alone(line):

@@ -1,4 +1,4 @@
-"""Stage `report`: the evaluation as one HTML file to look at, and rows for DVC's plots."""
+"""Stage `report`: the evaluation as one HTML file to look at."""
 
 import argparse
 from pathlib import Path

@@ -61,7 +61,7 @@ class Comparison:
 
 
 def read_runs(names: list[str], metrics: Path, measures: Path) -> list[Run]:
-    """Read the numbers of experiments or git revisions of the repository around the working directory.
+    """Read the numbers of experiments or revisions of the repository that is worked in.
 
     Args:
         names: DVC experiment names, branches, tags or commits.

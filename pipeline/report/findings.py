@@ -20,7 +20,7 @@ RIVALS = (
 )
 """Rows that an honest model should beat."""
 READS_CONTEXT = 0.05
-"""Nats a token that another story's embeddings must cost before we say that they are read."""
+"""Nats a token that must be lost without them before we say that embeddings are read."""
 NEAR = 0.2
 """Share by which a figure may differ from the true captions' and still count as like them."""
 ENOUGH = 0.95
@@ -37,7 +37,7 @@ class Finding:
 
 def findings(split: SplitMeasures) -> list[Finding]:
     """What can be said of a split; a rule whose numbers are missing says nothing."""
-    rules = (_rivals, _ceiling, _judge, _context, _retrieval, _within_story, _text)
+    rules = (_rivals, _ceiling, _judge, _context, _pictures, _retrieval, _within_story, _text)
     return [finding for rule in rules for finding in rule(split)]
 
 
@@ -108,6 +108,25 @@ def _context(split: SplitMeasures) -> Iterator[Finding]:
         )
 
 
+def _pictures(split: SplitMeasures) -> Iterator[Finding]:
+    both, texts = split.figures.get("nll"), split.figures.get("nll_texts_only")
+    if both is None or texts is None:
+        return
+    gap = texts.value - both.value
+    if gap >= READS_CONTEXT:
+        yield Finding(
+            True,
+            f"It uses the pictures: without them the true caption surprises it by {gap:.2f} nats "
+            "a token more.",
+        )
+    else:
+        yield Finding(
+            False,
+            "The pictures tell it little that the captions do not: without them the true caption "
+            f"surprises it by only {max(gap, 0.0):.2f} nats a token more.",
+        )
+
+
 def _retrieval(split: SplitMeasures) -> Iterator[Finding]:
     found = split.metric("r1")
     model, truth = found.get("model"), found.get("ground_truth")
@@ -138,7 +157,7 @@ def _text(split: SplitMeasures) -> Iterator[Finding]:
     model, truth = split.rows.get("model", {}), split.rows.get("ground_truth", {})
     if "words" in model and "words" in truth:
         own, true = model["words"].value, truth["words"].value
-        against = f"{number(own, 'words')} words against {number(true, 'words')}"
+        against = f"{number(own, 'count')} words against {number(true, 'count')}"
         if abs(own - true) <= NEAR * true:
             yield Finding(True, f"Its captions are about as long as the true ones: {against}.")
         else:

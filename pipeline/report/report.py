@@ -1,12 +1,10 @@
-"""The report stage's work: the page and the plots, from the evaluation's files."""
+"""The report stage's work: the page, from the evaluation's files."""
 
 from pathlib import Path
 
-from pipeline.files import write_json
 from pipeline.report.comparison import Comparison, compare, here, read_runs
 from pipeline.report.gallery import (
     PREDICTIONS_FILE,
-    Record,
     choose,
     make_cards,
     picture_uses,
@@ -16,7 +14,6 @@ from pipeline.report.gallery import (
 from pipeline.report.measures import METRICS_FILE, Measures, read_measures
 from pipeline.report.page import Report, render, write_page
 from pipeline.report.pictures import Picture, Place, fit_pictures
-from pipeline.report.plots import length_rows, recall_rows
 
 PAGE_FILE = "index.html"
 UNSEEN = Picture(b"", 1000, 1000)
@@ -32,7 +29,7 @@ def write_report(
     max_bytes: int,
     compared: list[str],
 ) -> int:
-    """Write index.html, and plots/{recall,lengths}_{split}.json.
+    """Write index.html.
 
     Args:
         evaluation: folder with predictions.jsonl and metrics_full.json.
@@ -53,7 +50,6 @@ def write_report(
     measures = read_measures(evaluation / METRICS_FILE)
     records = read_records(evaluation / PREDICTIONS_FILE)
     comparison = _compared(compared, metrics, evaluation / METRICS_FILE, measures)
-    _write_plots(measures, records, out / "plots")
 
     shown = choose(records, max_stories, measures.headline)
     featured = telling(shown, measures.headline)
@@ -73,10 +69,3 @@ def _compared(names: list[str], metrics: Path, full: Path, measures: Measures) -
     if not names:
         return None
     return compare([here(metrics, measures), *read_runs(names, metrics, full)], measures.headline)
-
-
-def _write_plots(measures: Measures, records: list[Record], folder: Path) -> None:
-    for split, part in measures.splits.items():
-        write_json(folder / f"recall_{split}.json", recall_rows(part))
-        of_split = [record for record in records if record["split"] == split]
-        write_json(folder / f"lengths_{split}.json", length_rows(of_split))

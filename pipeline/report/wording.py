@@ -26,7 +26,7 @@ class Wording:
     higher_is_better: bool | None = True
     """None for what is neither good nor bad in itself, such as the length."""
     style: str = "number"
-    """number (three decimals), share (a percentage), rank or words (one decimal)."""
+    """number (three decimals), share (a percentage) or count (one decimal, if any)."""
 
 
 METRICS = {
@@ -50,17 +50,19 @@ METRICS = {
         "R@1 within the story", "its own frame is nearest of that story’s", style="share"
     ),
     "median_rank": Wording(
-        "Median rank", "place of its own picture, 1 is best", higher_is_better=False, style="rank"
+        "Median rank", "place of its own picture, 1 is best", higher_is_better=False, style="count"
     ),
-    "bleu4": Wording("BLEU-4", "runs of up to four words shared with the true caption"),
+    "bleu4": Wording(
+        "BLEU-4", "runs of up to four words shared with the true caption, of 100", style="count"
+    ),
     "rouge_l": Wording("ROUGE-L", "longest common thread of words with the true caption"),
     "cider_d": Wording("CIDEr-D", "telling words shared with the true caption"),
     "distinct_1": Wording("Distinct-1", "share of words that are not repetitions"),
     "distinct_2": Wording("Distinct-2", "share of word pairs that are not repetitions"),
     "self_bleu": Wording(
-        "Self-BLEU", "how much the captions are like each other", higher_is_better=False
+        "Self-BLEU", "how much they are like each other, of 100", False, style="count"
     ),
-    "words": Wording("Words", "words in a caption", higher_is_better=None, style="words"),
+    "words": Wording("Words", "words in a caption", higher_is_better=None, style="count"),
     "finished": Wording("Finished", "captions that end by themselves", style="share"),
     "distinct": Wording("Distinct captions", "captions unlike all others", style="share"),
     "nll": Wording(
@@ -76,13 +78,22 @@ METRICS = {
     ),
     "nll_texts_only": Wording("Surprise, captions only", "the prefix made of captions alone", None),
     "nll_no_prefix": Wording("Surprise, no prefix", "nothing of what CLIP saw", None),
+    "nll_gap_other_prefix": Wording(
+        "Cost of another story", "nats a token that the prefix of another story costs", None
+    ),
+    "nll_gap_images_only": Wording("Cost of no captions", "the same without captions", None),
+    "nll_gap_texts_only": Wording("Cost of no pictures", "the same without pictures", None),
+    "nll_gap_no_prefix": Wording("Cost of no prefix", "the same without either", None),
     "image_r1": Wording(
         "Image R@1", "the predicted picture embedding is nearest to its own", style="share"
     ),
     "image_r5": Wording("Image R@5", "its own is among the five nearest", style="share"),
     "image_r10": Wording("Image R@10", "its own is among the ten nearest", style="share"),
     "image_median_rank": Wording(
-        "Image median rank", "place of its own, 1 is best", higher_is_better=False, style="rank"
+        "Image median rank", "place of its own, 1 is best", higher_is_better=False, style="count"
+    ),
+    "image_r1_same_story": Wording(
+        "Image R@1 within the story", "its own is nearest of that story’s frames", style="share"
     ),
     "image_r1_copy_last": Wording(
         "Image R@1 of a copy", "the last frame’s embedding instead", None, style="share"
@@ -90,7 +101,7 @@ METRICS = {
     "loss": Wording("Loss", "the whole training loss", higher_is_better=False),
     "loss_img": Wording("Image loss", "its image term", higher_is_better=False),
     "loss_align": Wording("Alignment loss", "its alignment term", higher_is_better=False),
-    "stories": Wording("Stories", "stories measured", higher_is_better=None, style="words"),
+    "stories": Wording("Stories", "stories measured", higher_is_better=None, style="count"),
 }
 """Metric or figure -> its wording."""
 
@@ -122,7 +133,7 @@ def number(value: float, style: str = "number") -> str:
     """Write a value in a metric's style, e.g. `0.504`, `63 %`, `4.5`; with a true minus sign."""
     if style == "share":
         text = f"{100 * value:.0f} %"
-    elif style in ("rank", "words"):
+    elif style == "count":
         text = f"{value:.0f}" if value == round(value) else f"{value:.1f}"
     else:
         text = f"{value:.3f}"

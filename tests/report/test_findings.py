@@ -56,6 +56,14 @@ def test_whether_the_story_is_read_is_a_matter_of_likelihood(split: SplitMeasure
     assert "hardly looks at the story" in said(blind, good=False)
 
 
+def test_what_the_pictures_are_worth_is_told_apart_from_the_captions(split: SplitMeasures) -> None:
+    assert "without them" not in said(split, good=True) + said(split, good=False)
+    used = with_figures(split, nll_texts_only=Measure(1.8))
+    assert "uses the pictures: without them" in said(used, good=True)
+    unused = with_figures(split, nll_texts_only=Measure(1.52))
+    assert "by only 0.02 nats" in said(unused, good=False)
+
+
 def test_faults_of_the_text_are_named(split: SplitMeasures) -> None:
     assert "about as long as the true ones: 40 words against 42" in said(split, good=True)
     short = with_row(split, "model", words=Measure(12.0), distinct=Measure(0.4))

@@ -17,10 +17,10 @@ MINUS = "\N{MINUS SIGN}"
         (-0.0001, "number", "0.000"),
         (0.626, "share", f"63{NARROW}%"),
         (-0.001, "share", f"0{NARROW}%"),
-        (12.0, "rank", "12"),
-        (4.5, "rank", "4.5"),
-        (75.78, "words", "75.8"),
-        (100.0, "words", "100"),
+        (12.0, "count", "12"),
+        (4.5, "count", "4.5"),
+        (75.78, "count", "75.8"),
+        (100.0, "count", "100"),
     ],
 )
 def test_a_number_is_written_in_its_style(value: float, style: str, text: str) -> None:
@@ -45,7 +45,7 @@ def test_an_interval_has_both_ends_or_is_not_written() -> None:
 def test_every_metric_has_words_and_unknown_ones_keep_their_name() -> None:
     for metric, words in METRICS.items():
         assert words.title and words.meaning, metric
-        assert words.style in ("number", "share", "rank", "words"), metric
+        assert words.style in ("number", "share", "count"), metric
     assert wording("lift_copy_last").title == "Lift: a copy of the last caption"
     assert wording("clip_cosine_ground_truth").title == "CLIP cosine: the true caption"
     assert wording("d_accuracy").title == "d accuracy"

@@ -22,6 +22,7 @@ from pipeline.report.measures import Measures, SplitMeasures
 
 FOLDER = Path(__file__).parent
 TEMPLATE, STYLE, SCRIPT = "page.html.j2", "page.css", "page.js"
+OF_SHARED_WORDS = ("rouge_l", "cider_d")
 HEADLINES = ("lift", "clip_cosine", "judge_cosine", "nll")
 
 
@@ -84,6 +85,7 @@ def render(report: Report) -> str:
         bad=_sentences(found, False),
         charts=_charts(measures),
         telling=[(title, report.cards[i]) for title, i in report.telling],
+        parts=sorted(report.measures.splits.items(), key=lambda item: item[0] != split),
         splits=list(dict.fromkeys(card.record["split"] for card in report.cards)),
         k=len(report.cards[0].context) if report.cards else 0,
         has_judge=any(card.record.get("judge_score") is not None for card in report.cards),
@@ -118,6 +120,16 @@ def _sentences(found: list[Finding], good: bool) -> list[str]:
 
 
 def _charts(split: SplitMeasures) -> list[Chart]:
-    """A chart for each metric that at least two rows have."""
-    measured = {metric: split.metric(metric) for metric in CHARTED}
+    """A chart for each metric that at least two rows have.
+
+    The true captions share every word with themselves, so they stand in no chart of shared words.
+    """
+    measured = {
+        metric: {
+            row: measure
+            for row, measure in split.metric(metric).items()
+            if not (metric in OF_SHARED_WORDS and row == "ground_truth")
+        }
+        for metric in CHARTED
+    }
     return [row_chart(metric, rows) for metric, rows in measured.items() if len(rows) > 1]

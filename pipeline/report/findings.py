@@ -86,7 +86,7 @@ def _judge(split: SplitMeasures) -> Iterator[Finding]:
     if _compare(judged, lift) < 0:
         yield Finding(False, f"A second CLIP, the judge, is less impressed: lift {shown}.")
     else:
-        yield Finding(True, f"A second CLIP, which nothing was trained against, agrees: lift {shown}.")
+        yield Finding(True, f"A second CLIP, never trained against, agrees with a lift of {shown}.")
 
 
 def _context(split: SplitMeasures) -> Iterator[Finding]:

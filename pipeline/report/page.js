@@ -91,6 +91,10 @@
     "/": () => { search.focus(); search.select(); },
   };
 
+  // A search field and a list take every key, radio buttons and wide tables the arrows alone.
+  const taken = (at, key) => at.closest("input[type=search], select") ||
+    (key.startsWith("Arrow") && at.closest("input, .wide"));
+
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const at = event.target;
@@ -98,7 +102,7 @@
       search.value = "";
       search.blur();
       update();
-    } else if (!at.closest("input, select, textarea, .wide") && keys[event.key]) {
+    } else if (keys[event.key] && !taken(at, event.key)) {
       event.preventDefault();
       keys[event.key]();
     }

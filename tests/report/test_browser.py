@@ -147,6 +147,11 @@ def test_keys_go_from_story_to_story(page: Page) -> None:
     assert page.evaluate("Math.abs(document.activeElement.getBoundingClientRect().top) < 200")
     page.keyboard.press("e")
     assert page.locator(".card.open").count() == 1
+    # a button of the order leaves the letters to the stories
+    page.get_by_text("Worst", exact=True).click()
+    worst = shown(page)
+    page.keyboard.press("k")
+    assert current() == worst[max(worst.index(names[0]) - 1, 0)]
     # in the search field the same keys are letters
     page.keyboard.press("/")
     page.keyboard.type("jek")

@@ -34,5 +34,5 @@ $(READY): requirements.txt
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -rf data/raw data/stories data/features data/models data/live data/eval .dvc/cache .dvc/tmp
+	rm -rf data/raw data/stories data/features data/models data/live data/eval data/report .dvc/cache .dvc/tmp
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -220,6 +220,17 @@ class EvaluateParams(Group):
     null is none."""
 
 
+class ReportParams(Group):
+    """`report`: the page to look at."""
+
+    max_stories: Count
+    """Stories in the gallery, at most; a third best, a third worst, the rest drawn. 1 or more."""
+    max_megabytes: Positive
+    """Size of the page, MB of 10^6 bytes, at most; pictures shrink until it fits. Above 0."""
+    compare: list[Name]
+    """DVC experiments, branches, tags or commits to set beside this run; [] for none."""
+
+
 class Params(Group):
     """The whole of `params.yaml`."""
 
@@ -249,6 +260,8 @@ class Params(Group):
     """The adversarial stage."""
     evaluate: EvaluateParams
     """How captions are scored."""
+    report: ReportParams
+    """The page to look at."""
 
     @model_validator(mode="after")
     def _some_story_is_left(self) -> Self:

@@ -10,16 +10,23 @@ from pipeline.stories.catalogue import prepare
 
 
 def main() -> None:
-    """Write the table of frames, the dataset summary and the quarantine."""
+    """Write the table of frames, the dataset summary and its plots, and the quarantine."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--raw", type=Path, required=True, help="raw folder to read")
     parser.add_argument("--frames", type=Path, required=True, help="table of frames (parquet)")
     parser.add_argument("--summary", type=Path, required=True, help="dataset table (JSON)")
     parser.add_argument("--quarantine", type=Path, required=True, help="what is refused (JSONL)")
+    parser.add_argument("--plots", type=Path, required=True, help="folder of plot data (JSON)")
     arguments = parser.parse_args()
     load_params()  # reads none of it, but a wrong file stops every stage
 
-    summary = prepare(arguments.raw, arguments.frames, arguments.summary, arguments.quarantine)
+    summary = prepare(
+        arguments.raw,
+        arguments.frames,
+        arguments.summary,
+        arguments.quarantine,
+        arguments.plots,
+    )
     print(f"prepare: {summary.sentence()}; see {arguments.quarantine}", file=sys.stderr)
 
 

@@ -85,6 +85,11 @@ def paths(stage: str, *sections: str) -> set[str]:
     return {next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries}
 
 
+def is_code(path: str) -> bool:
+    """Whether a dependency is a file of the project's source, templates and the like included."""
+    return path.startswith(("pipeline/", "stages/"))
+
+
 def params_keys(stage: str) -> set[tuple[str, ...]]:
     return {tuple(key.split(".")) for key in STAGES[stage].get("params", [])}
 
@@ -122,6 +127,20 @@ def test_deps_are_exactly_the_modules_that_the_stage_imports(stage):
 
 
 @pytest.mark.parametrize("stage", STAGES)
+def test_deps_have_the_files_that_lie_beside_the_modules(stage):
+    """A template or style sheet is read at run time, and nothing imports it."""
+    folders = {(ROOT / file).parent for file in reachable(script(stage))}
+    beside = {
+        path.relative_to(ROOT).as_posix()
+        for folder in folders
+        for path in folder.iterdir()
+        if path.is_file() and path.suffix not in (".py", ".pyc") and not path.name.startswith(".")
+    }
+    listed = {path for path in paths(stage, "deps") if is_code(path)}
+    assert {path for path in listed if not path.endswith(".py")} == beside
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_params_are_keys_of_the_file(stage):
     unknown = params_keys(stage) - {path for path, _ in FIELDS}
     assert not unknown, f"params of stage {stage} in dvc.yaml: no such key {sorted(unknown)}"
@@ -148,7 +167,7 @@ def test_the_command_names_what_dvc_tracks(stage):
     named = {word for word in words if "/" in word or word.endswith(".json")}
     tracked = paths(stage, "deps", "outs", "metrics", "plots")
     assert named <= tracked, f"{stage}: not tracked {sorted(named - tracked)}"
-    told = {path for path in tracked if not path.endswith(".py")} - named
+    told = {path for path in tracked if not is_code(path)} - named
     backbones = {path for path in told if path.startswith("data/sample/")}
     assert told == backbones, f"{stage}: not handed to the command {sorted(told - backbones)}"
 
@@ -156,4 +175,4 @@ def test_the_command_names_what_dvc_tracks(stage):
 def test_every_dependency_is_made_by_a_stage_or_in_git():
     made = {path for stage in STAGES for path in paths(stage, "outs", "metrics", "plots")}
     given = {path for stage in STAGES for path in paths(stage, "deps")} - made
-    assert all(path.endswith(".py") or path.startswith("data/sample/") for path in given), given
+    assert all(is_code(path) or path.startswith("data/sample/") for path in given), given

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from pipeline.errors import UserError
 from pipeline.files import replacing, write_json
+from pipeline.stories.distributions import Distributions, write_plots
 from pipeline.stories.examination import REASONS, Refusal, Story, examine
 from pipeline.stories.frames import content_key, writing_frames
 from pipeline.stories.schema import SPLITS, count_stories, iter_stories, story_files
@@ -23,11 +24,11 @@ STORIES_AHEAD = 16  # examined at a time: what bounds the images held in memory
 Located = tuple[str, int, dict[str, Any]]  # file relative to the raw folder, row in it, the row
 
 
-def prepare(raw: Path, frames: Path, summary: Path, quarantine: Path) -> Summary:
+def prepare(raw: Path, frames: Path, summary: Path, quarantine: Path, plots: Path) -> Summary:
     """Check the stories of a raw folder and write the table of frames, the summary, the quarantine.
 
-    Streams: what is held in memory is a few stories, and a digest of every story id. The three
-    files depend on the stories alone and are written in the stories' order.
+    Streams: what is held in memory is a few stories, and a digest of every story id. The files
+    depend on the stories alone and are written in the stories' order.
 
     Args:
         raw: folder with `train/*.parquet` and perhaps `test/*.parquet`.
@@ -35,14 +36,15 @@ def prepare(raw: Path, frames: Path, summary: Path, quarantine: Path) -> Summary
         summary: JSON, the dataset table of `Summary.table`.
         quarantine: JSON lines, a row per story refused: story_id, split, row (number within the
             split, from 0), kind, reason, detail.
+        plots: folder of `Distributions.plots`, a JSON file each.
 
     Raises:
-        UserError: if there are no stories, or if not a single one can be used; all three files are
-            written in the latter case, since they tell why.
+        UserError: if there are no stories, or if not a single one can be used; all files
+            are written in the latter case, since they tell why.
     """
     _check_layout(raw)
     seen: set[bytes] = set()
-    gathered = Summary()
+    gathered, distributions = Summary(), Distributions()
     rows_before: Counter[str] = Counter()
     with (
         writing_frames(frames) as table,
@@ -56,6 +58,7 @@ def prepare(raw: Path, frames: Path, summary: Path, quarantine: Path) -> Summary
             gathered.add(split, row, outcome)
             if isinstance(outcome, Story):
                 table.add(_frame_rows(split, file, row_number, outcome))
+                distributions.add(outcome)
             else:
                 entry = {
                     "story_id": row["story_id"],
@@ -68,6 +71,7 @@ def prepare(raw: Path, frames: Path, summary: Path, quarantine: Path) -> Summary
                 refused.write(json.dumps(entry, ensure_ascii=False) + "\n")
             rows_before[split] += 1
     write_json(summary, gathered.table())
+    write_plots(distributions, plots)
     if gathered.read == 0:
         raise UserError(f"{raw} holds no stories; run the download stage again")
     if gathered.kept == 0:

@@ -7,7 +7,7 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dvc")]
 
 LINE = ["download", "prepare", "split", "embed_image", "embed_text"]
-LINE += ["train", "captions", "adversarial", "evaluate"]
+LINE += ["train", "captions", "adversarial", "evaluate", "report"]
 COMMENT = "\n# an edit that changes nothing\n"
 
 

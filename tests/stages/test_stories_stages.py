@@ -18,7 +18,8 @@ SetParams = Callable[..., None]
 
 PREPARE = (
     "prepare --raw data/raw --frames data/stories/frames.parquet "
-    "--summary data/stories/summary.json --quarantine data/stories/quarantine.jsonl"
+    "--summary data/stories/summary.json --quarantine data/stories/quarantine.jsonl "
+    "--plots data/stories/plots"
 ).split()
 SPLIT = "split --frames data/stories/frames.parquet --out data/stories/splits.json".split()
 DOWNLOAD = "download --out data/raw".split()

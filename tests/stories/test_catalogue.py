@@ -18,7 +18,13 @@ def run(folder: Path, train: list[dict[str, Any]], test: list[dict[str, Any]]) -
     write_stories(train, folder / "raw" / "train", rows_per_file=3)
     write_stories(test, folder / "raw" / "test", rows_per_file=3)
     out = folder / "stories"
-    prepare(folder / "raw", out / "frames.parquet", out / "summary.json", out / "quarantine.jsonl")
+    prepare(
+        folder / "raw",
+        out / "frames.parquet",
+        out / "summary.json",
+        out / "quarantine.jsonl",
+        out / "plots",
+    )
     return out
 
 
@@ -161,7 +167,9 @@ def test_the_summary_agrees_with_figures_worked_out_directly(tmp_path: Path) -> 
 def test_the_same_stories_give_the_same_bytes(tmp_path: Path) -> None:
     rows = [story_row(f"s{n}") for n in range(20)] + [broken("cut off")]
     one, two = (run(tmp_path / name, rows, [story_row("t")]) for name in ("one", "two"))
-    for file in ("frames.parquet", "summary.json", "quarantine.jsonl"):
+    plots = [f"plots/{path.name}" for path in (one / "plots").iterdir()]
+    assert len(plots) == 6
+    for file in ("frames.parquet", "summary.json", "quarantine.jsonl", *plots):
         assert (one / file).read_bytes() == (two / file).read_bytes()
 
 

@@ -1,0 +1,167 @@
+"""Which predictions the gallery shows, and what each of its cards says."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+from pipeline.report.chart import Axis
+from pipeline.report.pictures import Picture, Place, Use
+
+PREDICTIONS_FILE = "predictions.jsonl"
+MODEL, TRUTH, COPY = "model", "ground_truth", "copy_last"
+
+Record = dict[str, Any]
+"""A line of predictions.jsonl."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One story of the gallery; `record` is its line of predictions.jsonl."""
+
+    number: int
+    """From 1, in the order that the page is written in."""
+    record: Record
+    of: int
+    """Stories in its split."""
+    context: list[tuple[Picture, str]]
+    target: Picture
+    marks: list[tuple[str, float, float]]
+    """Row, score, and position on a scale that all cards share, in percent."""
+    tags: list[str]
+
+    @property
+    def gap(self) -> float:
+        """How far the model's caption is above (or, if negative, below) the true one."""
+        return float(self.record["score"]) - float(self.record["reference_score"])
+
+
+def read_records(path: Path) -> list[Record]:
+    """Read predictions.jsonl.
+
+    Raises:
+        UserError: if the file is missing, holds no story, or a line that is no JSON object.
+    """
+    try:
+        with path.open(encoding="utf-8") as lines:
+            records = [json.loads(line) for line in lines]
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing; run the evaluate stage (dvc repro evaluate)") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} is not valid JSON lines ({error}); delete it and run again"
+        ) from None
+    if not records:
+        raise UserError(f"{path} holds no story; run the evaluate stage again")
+    return records
+
+
+def choose(records: Sequence[Record], most: int, first: str) -> list[Record]:
+    """Choose at most so many stories: those of split `first`, then the others' as there is room.
+
+    Of a split with too many, a third are its best, a third its worst by score, and the rest are
+    drawn by hash of their ids. All are given in the order of that hash, so that a reader who
+    changes nothing sees a fair sample from the top.
+    """
+    splits = sorted(
+        {record["split"] for record in records}, key=lambda split: (split != first, split)
+    )
+    chosen: list[Record] = []
+    for split in splits:
+        pool = sorted((r for r in records if r["split"] == split), key=_draw)
+        chosen += _sample(pool, most - len(chosen))
+    return chosen
+
+
+def _sample(pool: list[Record], most: int) -> list[Record]:
+    if len(pool) <= most:
+        return pool
+    third = most // 3
+    by_score = sorted(range(len(pool)), key=lambda i: -pool[i]["score"])
+    kept = set(by_score[:third]) | set(by_score[len(pool) - third :])
+    for i in range(len(pool)):
+        if len(kept) < most:
+            kept.add(i)
+    return [pool[i] for i in sorted(kept)]
+
+
+def _draw(record: Record) -> bytes:
+    return hashlib.sha256(f"{record['split']}:{record['story_id']}".encode()).digest()
+
+
+def telling(records: Sequence[Record], split: str) -> list[tuple[str, int]]:
+    """The best, the middle and the worst story of a split by score, as titles and positions.
+
+    None of them where the split has fewer than three stories.
+    """
+    ranked = sorted(
+        (i for i, record in enumerate(records) if record["split"] == split),
+        key=lambda i: -records[i]["score"],
+    )
+    if len(ranked) < 3:
+        return []
+    middle = ranked[len(ranked) // 2]
+    return [("Its best", ranked[0]), ("In the middle", middle), ("Its worst", ranked[-1])]
+
+
+def picture_uses(records: Sequence[Record], featured: Sequence[Record]) -> dict[Place, Use]:
+    """The pictures of the records, and how the page shows each.
+
+    Args:
+        records: those with a card.
+        featured: those whose target is shown once more.
+    """
+    targets = [_place(record["target_image"]) for record in [*records, *featured]]
+    contexts = [_place(place) for record in records for place in record["context_images"]]
+    times = Counter([*targets, *contexts])
+    large = set(targets)
+    return {place: Use(place in large, count) for place, count in times.items()}
+
+
+def make_cards(
+    records: Sequence[Record], pictures: Mapping[Place, Picture], sizes: Mapping[str, int]
+) -> list[Card]:
+    """A card per record.
+
+    Args:
+        records: as `choose` gives them.
+        pictures: of all their places.
+        sizes: split -> number of its stories.
+    """
+    axis = Axis.over([score for record in records for score in record["scores"].values()])
+    return [
+        Card(
+            number,
+            record,
+            sizes.get(record["split"], len(records)),
+            [
+                (pictures[_place(place)], caption)
+                for place, caption in zip(record["context_images"], record["context"], strict=True)
+            ],
+            pictures[_place(record["target_image"])],
+            [(row, score, axis.at(score)) for row, score in record["scores"].items()],
+            _tags(record),
+        )
+        for number, record in enumerate(records, start=1)
+    ]
+
+
+def _tags(record: Record) -> list[str]:
+    """What the filter of the page asks for."""
+    scores, rank = record["scores"], record.get("rank")
+    tags = {
+        "found": rank == 1,
+        "missed": rank is not None and rank > 10,
+        "below-copy": COPY in scores and scores[MODEL] < scores[COPY],
+        "above-truth": scores[MODEL] >= scores[TRUTH],
+        "unfinished": not record["finished"],
+    }
+    return [tag for tag, holds in tags.items() if holds]
+
+
+def _place(place: Mapping[str, Any]) -> Place:
+    return Place(place["file"], int(place["row"]), int(place["index"]))

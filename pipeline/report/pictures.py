@@ -1,0 +1,155 @@
+"""The pictures of the gallery: read from the raw stories, made small enough for one file."""
+
+import base64
+import io
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from pipeline.errors import UserError
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where an encoded image lies: file under the raw folder, row in it, index in its list."""
+
+    file: str
+    row: int
+    index: int
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A small JPEG."""
+
+    data: bytes
+    width: int
+    height: int
+
+    @property
+    def uri(self) -> str:
+        """The picture as a `data:` address, which needs no request."""
+        return f"data:image/jpeg;base64,{base64.b64encode(self.data).decode('ascii')}"
+
+
+class Use(NamedTuple):
+    """How the page shows a picture."""
+
+    large: bool
+    """As a target, not as a frame of a context."""
+    times: int
+    """In how many places."""
+
+
+class Rung(NamedTuple):
+    """One size on the way down: longest sides in pixels, and JPEG quality."""
+
+    large: int
+    small: int
+    quality: int
+
+
+LADDER = (
+    Rung(480, 300, 80),
+    Rung(420, 260, 76),
+    Rung(360, 220, 72),
+    Rung(300, 180, 68),
+    Rung(240, 150, 62),
+    Rung(192, 120, 55),
+    Rung(144, 96, 50),
+)
+"""Tried from the top. Nothing is ever made larger than it is."""
+
+
+def fit_pictures(raw: Path, uses: Mapping[Place, Use], budget: int) -> dict[Place, Picture]:
+    """Read pictures and shrink them all by the same rule, until they take at most `budget` bytes.
+
+    Args:
+        raw: folder of the raw stories.
+        uses: where the pictures lie, and how each is shown.
+        budget: bytes that all of them may take together, as base64 and as often as shown.
+
+    Raises:
+        UserError: if a file or row is missing, or not even the smallest size fits.
+    """
+    pictures = {
+        place: _encode(image, LADDER[0], uses[place].large)
+        for place, image in read_images(raw, uses)
+    }
+    for rung in LADDER[1:]:
+        if _size(pictures, uses) <= budget:
+            break
+        pictures = {
+            place: _encode(Image.open(io.BytesIO(picture.data)), rung, uses[place].large)
+            for place, picture in pictures.items()
+        }
+    if (size := _size(pictures, uses)) > budget:
+        raise UserError(
+            f"report: {len(pictures)} pictures take {size / 1e6:.1f} MB even at their smallest, "
+            f"and {max(budget, 0) / 1e6:.1f} MB are left for them; lower report.max_stories or "
+            "raise report.max_megabytes"
+        )
+    return pictures
+
+
+def read_images(raw: Path, places: Iterable[Place]) -> Iterator[tuple[Place, Image.Image]]:
+    """Decode the images at the given places, file by file; each row group is read at most once.
+
+    Raises:
+        UserError: if a file or row is missing.
+    """
+    by_file: dict[str, list[Place]] = {}
+    for place in sorted(set(places)):
+        by_file.setdefault(place.file, []).append(place)
+    for name, wanted in by_file.items():
+        path = raw / name
+        try:
+            with pq.ParquetFile(path) as file:
+                yield from _read_file(file, path, wanted)
+        except FileNotFoundError:
+            raise UserError(
+                f"{path} is missing: run dvc repro, or dvc checkout, to bring it back"
+            ) from None
+        except pa.ArrowInvalid as error:
+            raise UserError(f"{path} cannot be read as parquet ({error}); run dvc repro") from None
+
+
+def _read_file(
+    file: pq.ParquetFile, path: Path, wanted: list[Place]
+) -> Iterator[tuple[Place, Image.Image]]:
+    """Decode the wanted places, sorted, of one file."""
+    found = start = 0
+    for group in range(file.num_row_groups):
+        stop = start + file.metadata.row_group(group).num_rows
+        here = [place for place in wanted[found:] if place.row < stop]
+        if here:
+            images = file.read_row_group(group, columns=["images"])["images"]
+            for place in here:
+                encoded = images[place.row - start][place.index]["bytes"].as_py()
+                yield place, Image.open(io.BytesIO(encoded))
+        found += len(here)
+        start = stop
+    if found < len(wanted):
+        raise UserError(
+            f"{path} has no row {wanted[found].row}: run dvc repro to make stories and "
+            "predictions anew"
+        )
+
+
+def _encode(image: Image.Image, rung: Rung, large: bool) -> Picture:
+    most = rung.large if large else rung.small
+    image = image.convert("RGB")
+    image.thumbnail((most, most), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=rung.quality, optimize=True)
+    return Picture(file.getvalue(), image.width, image.height)
+
+
+def _size(pictures: Mapping[Place, Picture], uses: Mapping[Place, Use]) -> int:
+    """Bytes on the page: in base64, four characters stand for every three bytes begun."""
+    return sum(-(-len(made.data) // 3) * 4 * uses[place].times for place, made in pictures.items())

@@ -17,7 +17,7 @@ from pipeline.evaluation.overlap import bleu_counts, cider_d, rouge_l
 from pipeline.evaluation.ranks import ranks
 from pipeline.evaluation.scorer import CaptionScorer, TextVectors, sentences
 from pipeline.evaluation.targets import PoolTargets
-from pipeline.evaluation.tokens import tokenize
+from pipeline.evaluation.tokens import forget, tokenize
 
 POOL_STORIES = 1000
 
@@ -48,11 +48,13 @@ def score_rows(
     vectors = scorer.embed([*whole, *targets.captions, *pieces], progress)
     judged = judge.embed(whole, progress) if judge is not None else None
     true_tokens = [tokenize(text) for text in targets.captions]
-    return {
+    scored = {
         row: _clip_columns(texts, parts[row], vectors, judged, targets)
         | _text_columns(texts, true_tokens)
         for row, texts in captions.items()
     }
+    forget()
+    return scored
 
 
 def _clip_columns(

@@ -3,6 +3,7 @@
 from importlib.metadata import version
 
 from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
+from sacrebleu.tokenizers.tokenizer_re import TokenizerRegexp
 
 TOKENIZER = f"13a, lower case, punctuation kept (sacrebleu {version('sacrebleu')})"
 
@@ -13,6 +14,12 @@ def tokenize(text: str) -> list[str]:
     """Words and punctuation marks of a text, lower-cased: mteval's `13a`, as sacrebleu has it."""
     tokens: list[str] = _split(text.lower()).split()
     return tokens
+
+
+def forget() -> None:
+    """Let go of the texts that sacrebleu keeps for a next time: 65,536 of them otherwise, twice."""
+    Tokenizer13a.__call__.cache_clear()
+    TokenizerRegexp.__call__.cache_clear()
 
 
 def ngrams(tokens: list[str], n: int) -> list[tuple[str, ...]]:

@@ -24,7 +24,7 @@ from pipeline.params_yaml import read_yaml
 ROOT = Path(__file__).resolve().parents[1]
 LINE = (
     *("download", "prepare", "split", "embed_image", "embed_text", "train"),
-    *("captions", "adversarial", "evaluate"),
+    *("captions", "adversarial", "evaluate", "report"),
 )
 
 

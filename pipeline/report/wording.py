@@ -98,6 +98,15 @@ METRICS = {
     "image_r1_copy_last": Wording(
         "Image R@1 of a copy", "the last frame’s embedding instead", None, style="share"
     ),
+    "d_accuracy_generated": Wording(
+        "Discriminator, generated",
+        "how often the discriminator tells true from generated captions; a coin gets half",
+        None,
+        style="share",
+    ),
+    "d_accuracy_shuffled": Wording(
+        "Discriminator, shuffled", "the same of another story’s captions", None, style="share"
+    ),
     "loss": Wording("Loss", "the whole training loss", higher_is_better=False),
     "loss_img": Wording("Image loss", "its image term", higher_is_better=False),
     "loss_align": Wording("Alignment loss", "its alignment term", higher_is_better=False),

@@ -53,12 +53,16 @@ def main() -> None:
     generator = load_generator(Path("data/models/baseline"), device)
     prompts = load_prompts(generator.config)
     clip = FrozenClip.rebuild(texts.attributes, params.generate.batch_size)
-    sampler = Sampler(generator, prompts, clip, params.generate)
     frames = read_frames(Path("data/stories/frames.parquet"), FRAME_COLUMNS)
     stories = read_splits(Path("data/stories/splits.json"))["train"]
     windows = make_windows(frames, stories, generator.config.k, "first")
     examples = make_examples(frames, windows, images, texts, prompts, device)
     contexts = Contexts.of(frames, windows, images, texts)
+    # Random weights never end a caption: it gets as many tokens as the true ones have.
+    tokens = round(float(examples.target.lengths.float().mean()))
+    written = params.generate.model_copy(update={"max_new_tokens": tokens})
+    sampler = Sampler(generator, prompts, clip, written)
+    print(f"sampled captions of {tokens} tokens", flush=True)
     supervised = SupervisedObjective(generator, params.loss)
 
     seconds: dict[str, float] = {}

@@ -118,9 +118,10 @@ class PrefixDecoder(nn.Module):
         training = self.lm.training
         self.lm.eval()
         ids = torch.arange(3, device=self.word_scale.device)[None]
-        hidden = self.lm.base_model(input_ids=ids, use_cache=False)[0]
-        plain = self.lm.get_output_embeddings()(hidden)
-        whole = self.lm(input_ids=ids, use_cache=False).logits
+        # With a mask, since one of these ids may be the padding, and Transformers would warn of it.
+        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "use_cache": False}
+        plain = self.lm.get_output_embeddings()(self.lm.base_model(**inputs)[0])
+        whole = self.lm(**inputs).logits
         self.lm.train(training)
         return plain.shape == whole.shape and torch.allclose(plain, whole, rtol=1e-4, atol=1e-4)
 

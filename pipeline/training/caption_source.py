@@ -94,7 +94,11 @@ class CaptionSource(ABC):
 
 
 class NaiveCaptions(CaptionSource):
-    """Sampled in the loop from the present generator: on-policy, and slow."""
+    """Sampled in the loop from the present generator: on-policy, and slow.
+
+    The discriminator and the generator each get captions of their own in every step: a judge that
+    has just been trained on the very captions it is asked about would only repeat its lesson.
+    """
 
     on_policy = True
 
@@ -104,26 +108,29 @@ class NaiveCaptions(CaptionSource):
         self.contexts = contexts
         self.per_story = per_story
         self.seed = seed
-        self._written: tuple[int, Captions] | None = None
+        self._for_discriminator: tuple[int, Captions] | None = None
 
     def pairs(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
-        captions = self.captions(batch, step)
+        """`per_story` captions for each window of the batch, the same however often in a step."""
+        if self._for_discriminator is None or self._for_discriminator[0] != step:
+            self._for_discriminator = (step, self._write(batch, f"{step}/discriminator"))
+        captions = self._for_discriminator[1]
         windows = captions.windows.repeat_interleave(self.per_story)
         return windows, captions.embeddings.flatten(0, 1)
 
     def captions(self, batch: Batch, step: int) -> Captions:
-        """`per_story` captions for each window of the batch, the same however often in a step."""
-        if self._written is None or self._written[0] != step:
-            rows = batch["rows"].tolist()
-            every = [row for row in rows for _ in range(self.per_story)]
-            seeds = [
-                story_seed(self.seed, f"{self.contexts.story[row]}/{step}/{i}")
-                for row in rows
-                for i in range(self.per_story)
-            ]
-            samples = self.sampler.sample(self.contexts.take(every), seeds)
-            self._written = (step, Captions.of(samples, batch["rows"], self.per_story))
-        return self._written[1]
+        return self._write(batch, f"{step}/generator")
+
+    def _write(self, batch: Batch, occasion: str) -> Captions:
+        rows = batch["rows"].tolist()
+        every = [row for row in rows for _ in range(self.per_story)]
+        seeds = [
+            story_seed(self.seed, f"{self.contexts.story[row]}/{occasion}/{i}")
+            for row in rows
+            for i in range(self.per_story)
+        ]
+        samples = self.sampler.sample(self.contexts.take(every), seeds)
+        return Captions.of(samples, batch["rows"], self.per_story)
 
 
 class CachedCaptions(CaptionSource):

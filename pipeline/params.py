@@ -100,7 +100,7 @@ class ClipParams(Group):
     text_overflow: Literal["truncate", "chunks"]
     """Captions longer than CLIP's text window: cut off, or mean over chunks."""
     precision: Literal["auto", "float32", "bfloat16"]
-    """Arithmetic of the encoder; auto is bfloat16 where the hardware has units for it."""
+    """Arithmetic of the encoder; auto is bfloat16 where that is faster."""
     batch_size: Count
     """Images or captions encoded at a time. 1 or more."""
 

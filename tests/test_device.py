@@ -15,9 +15,10 @@ from pipeline.errors import UserError
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
-def cpu_info(folder: Path, monkeypatch: pytest.MonkeyPatch, flags: str) -> None:
+def cpu_info(folder: Path, monkeypatch: pytest.MonkeyPatch, flags: str, vendor: str) -> None:
+    core = f"processor\t: 0\nvendor_id\t: {vendor}\nflags\t\t: fpu sse {flags}\n\n"
     path = folder / "cpuinfo"
-    path.write_text(f"processor\t: 0\nflags\t\t: fpu sse {flags}\n")
+    path.write_text(2 * core)
     monkeypatch.setattr(device, "CPU_INFO", path)
 
 
@@ -28,12 +29,17 @@ def test_a_named_precision_is_taken_as_it_is() -> None:
 
 
 def test_auto_follows_the_hardware(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu_info(tmp_path, monkeypatch, "avx2")
-    assert pick_dtype("auto", CPU) == torch.float32
-    assert pick_dtype("auto", CUDA) == torch.bfloat16
-    for flag in ("avx512_bf16", "amx_bf16"):
-        cpu_info(tmp_path, monkeypatch, f"avx2 {flag}")
-        assert pick_dtype("auto", CPU) == torch.bfloat16
+    intel, amd = "GenuineIntel", "AuthenticAMD"
+    for flags, vendor, dtype in (
+        ("avx2", intel, torch.float32),
+        ("avx2", amd, torch.float32),
+        ("avx512_bf16", amd, torch.bfloat16),
+        ("avx512_bf16", intel, torch.float32),  # slower than float32 there, without AMX
+        ("avx512_bf16 amx_bf16", intel, torch.bfloat16),
+    ):
+        cpu_info(tmp_path, monkeypatch, flags, vendor)
+        assert pick_dtype("auto", CPU) == dtype
+        assert pick_dtype("auto", CUDA) == torch.bfloat16
     monkeypatch.setattr(device, "CPU_INFO", tmp_path / "none")
     assert pick_dtype("auto", CPU) == torch.float32
 

@@ -11,23 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.captioning.contexts import Contexts
+from benchmarks.ratio import Ratio, write_ratios
+from benchmarks.workbench import Workbench
 from pipeline.captioning.sampler import Sampler
-from pipeline.device import make_deterministic, pick_device
-from pipeline.features.clip import FrozenClip
-from pipeline.features.store import FeatureStore
-from pipeline.features.windows import make_windows
-from pipeline.files import write_json
 from pipeline.model.discriminator import Discriminator
-from pipeline.model.folder import load_generator
-from pipeline.model.language_model import load_prompts
-from pipeline.params import GanParams, Params, load_params
-from pipeline.stories.frames import read_frames
-from pipeline.stories.splits import read_splits
+from pipeline.params import GanParams
 from pipeline.training.adversarial import AdversarialObjective
 from pipeline.training.caption_source import CachedCaptions, CaptionSource, NaiveCaptions
-from pipeline.training.examples import FRAME_COLUMNS, Examples, make_examples
-from pipeline.training.memory import keep_freed_memory
 from pipeline.training.objective import Objective
 from pipeline.training.optimiser import make_optimiser
 from pipeline.training.supervised import SupervisedObjective
@@ -40,84 +30,88 @@ STEPS = {"supervised": 2, "cached": 2, "hardneg": 2, "naive": 1}
 
 
 def main() -> None:
-    """Time every variant and write seconds per window."""
+    """Time every variant and write the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="JSON to write")
     out = parser.parse_args().out
-    params = load_params()
-    keep_freed_memory()
-    make_deterministic(params.seed)
-    device = pick_device()
-    images = FeatureStore.open(Path("data/features/image"))
-    texts = FeatureStore.open(Path("data/features/text"))
-    generator = load_generator(Path("data/models/baseline"), device)
-    prompts = load_prompts(generator.config)
-    clip = FrozenClip.rebuild(texts.attributes, params.generate.batch_size)
-    frames = read_frames(Path("data/stories/frames.parquet"), FRAME_COLUMNS)
-    stories = read_splits(Path("data/stories/splits.json"))["train"]
-    windows = make_windows(frames, stories, generator.config.k, "first")
-    examples = make_examples(frames, windows, images, texts, prompts, device)
-    contexts = Contexts.of(frames, windows, images, texts)
+    bench = Workbench.open()
     # Random weights never end a caption: it gets as many tokens as the true ones have.
-    tokens = round(float(examples.target.lengths.float().mean()))
-    written = params.generate.model_copy(update={"max_new_tokens": tokens})
-    sampler = Sampler(generator, prompts, clip, written)
+    tokens = round(float(bench.examples.target.lengths.float().mean()))
+    written = bench.params.generate.model_copy(update={"max_new_tokens": tokens})
+    sampler = Sampler(bench.generator, bench.prompts, bench.clip, written)
     print(f"sampled captions of {tokens} tokens", flush=True)
-    supervised = SupervisedObjective(generator, params.loss)
+    supervised = SupervisedObjective(bench.generator, bench.params.loss)
 
     seconds: dict[str, float] = {}
     for name in ("warm-up", *BATCH):
         objective: Objective = supervised
         if name in ("naive", "cached", "hardneg"):
-            gan = params.gan.model_copy(update={"variant": name})
-            discriminator = Discriminator(images.dim, texts.dim, gan.discriminator).to(device)
-            watched = examples.batch(np.arange(1))
-            tripwires = Tripwires(
-                sampler, contexts.take([0]), watched["target_image"], watched["target_text"]
-            )
-            source = _source(gan, params, sampler, contexts, device)
-            objective = AdversarialObjective(
-                supervised, discriminator, source, examples, tripwires, gan
-            )
-        seconds[name] = _seconds_per_window(objective, examples, params, name)
+            objective = _adversarial(name, bench, sampler, supervised)
+        seconds[name] = _seconds_per_window(objective, bench, name)
         print(f"{name}: {seconds[name]:.2f} s per window", flush=True)
-    del seconds["warm-up"]
-    write_json(out, seconds)
+    figures = {f"{name}, s/window": seconds[name] for name in BATCH}
+    ratios = []
+    for name in ("cached", "hardneg"):
+        ratios += [
+            Ratio(
+                f"a naive epoch against a {name} one",
+                seconds["naive"] / seconds[name],
+                10,
+                figures=figures,
+            ),
+            Ratio(
+                f"a {name} epoch against a supervised one",
+                seconds[name] / seconds["supervised"],
+                1.25,
+                at_least=False,
+                figures=figures,
+            ),
+        ]
+    write_ratios(out, ratios)
 
 
-def _source(
-    gan: GanParams, params: Params, sampler: Sampler, contexts: Contexts, device: torch.device
-) -> CaptionSource:
+def _adversarial(
+    variant: str, bench: Workbench, sampler: Sampler, supervised: SupervisedObjective
+) -> AdversarialObjective:
+    gan = bench.params.gan.model_copy(update={"variant": variant})
+    dim_image, dim_text = bench.generator.config.dim_image, bench.generator.config.dim_text
+    discriminator = Discriminator(dim_image, dim_text, gan.discriminator).to(bench.device)
+    watched = bench.examples.batch(np.arange(1))
+    tripwires = Tripwires(
+        sampler, bench.contexts.take([0]), watched["target_image"], watched["target_text"]
+    )
+    source = _source(gan, bench, sampler)
+    return AdversarialObjective(supervised, discriminator, source, bench.examples, tripwires, gan)
+
+
+def _source(gan: GanParams, bench: Workbench, sampler: Sampler) -> CaptionSource:
     """Captions of the variant; those of a cache are written here, outside the clock."""
     per_story = gan.cache.samples_per_story
     if gan.variant == "naive":
-        return NaiveCaptions(sampler, contexts, per_story, params.seed)
+        return NaiveCaptions(sampler, bench.contexts, per_story, bench.params.seed)
     rows = [row for row in range(2) for _ in range(per_story)]
-    samples = sampler.sample(contexts.take(rows), list(range(len(rows))))
+    samples = sampler.sample(bench.contexts.take(rows), list(range(len(rows))))
     return CachedCaptions(
         samples,
-        torch.arange(2, device=device),
+        torch.arange(2, device=bench.device),
         per_story,
         gan.discriminator.batch_pairs,
         gan.text_every_steps,
     )
 
 
-def _seconds_per_window(
-    objective: Objective, examples: Examples, params: Params, name: str
-) -> float:
+def _seconds_per_window(objective: Objective, bench: Workbench, name: str) -> float:
     size, steps = BATCH.get(name, 2), STEPS.get(name, 1)
-    generator = objective.generator  # type: ignore[attr-defined]
-    parameters = generator.trainable()
-    optimiser = make_optimiser(parameters, params.train)
-    generator.train()
+    parameters = bench.generator.trainable()
+    optimiser = make_optimiser(parameters, bench.params.train)
+    bench.generator.train()
     started = time.perf_counter()
     for step in range(steps):
-        rows = np.arange(step * size, (step + 1) * size) % len(examples)
-        losses = objective(examples.batch(rows))
+        rows = np.arange(step * size, (step + 1) * size) % len(bench.examples)
+        losses = objective(bench.examples.batch(rows))
         optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
-        torch.nn.utils.clip_grad_norm_(parameters.values(), params.train.max_grad_norm)
+        torch.nn.utils.clip_grad_norm_(parameters.values(), bench.params.train.max_grad_norm)
         optimiser.step()
         float(losses["loss"])  # waits for an accelerator
     return (time.perf_counter() - started) / (steps * size)

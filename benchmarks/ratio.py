@@ -2,9 +2,12 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
+
+from pipeline.files import write_json
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,11 @@ class Ratio:
     def as_json(self) -> dict[str, Any]:
         """Plain values, `met` among them."""
         return {**asdict(self), "met": self.met}
+
+
+def write_ratios(path: Path, ratios: Sequence[Ratio]) -> None:
+    """Write them as a JSON list, in order."""
+    write_json(path, [ratio.as_json() for ratio in ratios])
 
 
 def interleaved(rounds: int, **measured: Callable[[], Any]) -> dict[str, float]:

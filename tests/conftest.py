@@ -4,12 +4,14 @@ They have the layout of the Hub's folders (safetensors, tokenizer, image process
 plain `from_pretrained`, so that the tests exercise the very code paths of the real models.
 """
 
+import io
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,25 @@ def tiny_judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random GPT2LMHeadModel: 2 layers, n_embd 32, n_positions 512, own eos and pad."""
     return build_tiny_gpt2(tmp_path_factory.mktemp("backbones") / "gpt2", seed=0)
+
+
+@pytest.fixture(scope="session")
+def make_jpeg() -> Callable[..., bytes]:
+    """The function `jpeg`, for tests that need pictures."""
+    return jpeg
+
+
+def jpeg(seed: int, width: int = 80, height: int = 48) -> bytes:
+    """A smooth random picture, so that resampling and JPEG behave as on photographs."""
+    import numpy as np
+    from PIL import Image
+
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 10, 3), np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(
+        stream, "JPEG", quality=90
+    )
+    return stream.getvalue()
 
 
 def build_tiny_clip(folder: Path, seed: int, projection_dim: int = 24) -> Path:

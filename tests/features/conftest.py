@@ -1,30 +1,17 @@
 """Small raw stories and their frames table, in the real formats."""
 
 import hashlib
-import io
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from pipeline.stories.frames import FRAMES_SCHEMA
 from pipeline.stories.schema import STORY_SCHEMA
-
-
-def jpeg(seed: int, width: int = 80, height: int = 48) -> bytes:
-    """A smooth random picture, so that resampling and JPEG behave as on photographs."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (6, 10, 3), np.uint8)
-    stream = io.BytesIO()
-    Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC).save(
-        stream, "JPEG", quality=90
-    )
-    return stream.getvalue()
 
 
 @dataclass(frozen=True)
@@ -88,9 +75,11 @@ def write_data(folder: Path, images: list[list[bytes]], captions: list[list[str]
 
 
 @pytest.fixture(scope="session")
-def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> TinyData:
+def tiny_data(
+    tmp_path_factory: pytest.TempPathFactory, make_jpeg: Callable[..., bytes]
+) -> TinyData:
     """7 stories of 6 frames; one picture and one caption occur three times."""
-    images = [[jpeg(10 * s + f, width=60 + 8 * s) for f in range(6)] for s in range(7)]
+    images = [[make_jpeg(10 * s + f, width=60 + 8 * s) for f in range(6)] for s in range(7)]
     captions = [
         [
             f"Frame {f} of story {s}. " + "She runs on and on. " * ((s * 6 + f) % 11)
@@ -102,12 +91,6 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> TinyData:
         images[s][2] = images[0][0]
         captions[s][4] = captions[1][1]
     return write_data(tmp_path_factory.mktemp("data"), images, captions)
-
-
-@pytest.fixture(scope="session")
-def make_jpeg() -> Callable[..., bytes]:
-    """The function `jpeg`, for tests that need a picture of a certain size."""
-    return jpeg
 
 
 @pytest.fixture

@@ -1,0 +1,79 @@
+"""What the timed parts of the full-size check work with: its folder, opened."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from benchmarks.baselines import Window
+from pipeline.captioning.contexts import Contexts
+from pipeline.device import make_deterministic, pick_device
+from pipeline.features.clip import FrozenClip
+from pipeline.features.sources import stream_images
+from pipeline.features.store import FeatureStore
+from pipeline.features.windows import Windows, make_windows
+from pipeline.model.folder import load_generator
+from pipeline.model.generator import StoryGenerator
+from pipeline.model.language_model import load_prompts
+from pipeline.model.prompt import PromptBuilder
+from pipeline.params import Params, load_params
+from pipeline.stories.frames import read_frames
+from pipeline.training.examples import FRAME_COLUMNS, Examples, make_examples
+from pipeline.training.memory import keep_freed_memory
+
+RAW, FRAMES = Path("data/raw"), Path("data/stories/frames.parquet")
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """Model and data of a finished full-size check, the first window of every story."""
+
+    params: Params
+    device: torch.device
+    generator: StoryGenerator
+    prompts: PromptBuilder
+    clip: FrozenClip
+    frames: pa.Table
+    windows: Windows
+    examples: Examples
+    contexts: Contexts
+
+    @classmethod
+    def open(cls) -> "Workbench":
+        """Of the working directory; the process is set up as the training stages set up theirs."""
+        params = load_params()
+        keep_freed_memory()
+        make_deterministic(params.seed)
+        device = pick_device()
+        images = FeatureStore.open(Path("data/features/image"))
+        texts = FeatureStore.open(Path("data/features/text"))
+        generator = load_generator(Path("data/models/baseline"), device)
+        prompts = load_prompts(generator.config)
+        frames = read_frames(FRAMES, FRAME_COLUMNS)
+        stories = list(dict.fromkeys(frames.column("story_id").to_pylist()))
+        windows = make_windows(frames, stories, generator.config.k, "first")
+        return cls(
+            params,
+            device,
+            generator,
+            prompts,
+            FrozenClip.rebuild(texts.attributes, params.clip.batch_size),
+            frames,
+            windows,
+            make_examples(frames, windows, images, texts, prompts, device),
+            Contexts.of(frames, windows, images, texts),
+        )
+
+    def on_disk(self, count: int) -> list[Window]:
+        """The first `count` windows with their images as encoded bytes."""
+        captions = self.frames.column("caption").to_pylist()
+        windows = []
+        for context, target in zip(self.windows.context, self.windows.target, strict=True):
+            rows = np.array([*context, target])
+            images = [image.data for image in stream_images(RAW, FRAMES, rows)]
+            windows.append(Window(images, [captions[row] for row in rows]))
+            if len(windows) == count:
+                break
+        return windows

@@ -46,7 +46,7 @@ def _images(clip: FrozenClip, plain: PlainClip) -> list[Ratio]:
     pixels = np.stack([clip.preprocess(image) for image in data])
     device = pick_device()
     bare = bare_clip(Path(clip.folder.model), clip.precision, device)
-    values = torch.from_numpy(clip.preprocess.normalised(pixels)).to(device, bare.dtype)
+    values = clip.preprocess.normalised(torch.from_numpy(pixels).to(device)).to(bare.dtype)
 
     def end_to_end() -> None:
         with tempfile.TemporaryDirectory(prefix="embed-", dir=".") as folder:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from pipeline.errors import UserError
+from pipeline.params_dataset import DatasetParams as DatasetParams
 from pipeline.params_errors import explain
 from pipeline.params_gan import DiscriminatorParams as DiscriminatorParams
 from pipeline.params_gan import GanParams as GanParams
@@ -17,57 +18,6 @@ from pipeline.params_group import Count, CountOrZero, Group, Name, Positive, Wei
 from pipeline.params_yaml import read_yaml
 
 LONGEST_SAMPLE_STORY = 22  # frames
-
-
-class SampleParams(Group):
-    """`dataset.sample`: the embedded sample."""
-
-    stories: Annotated[int, Field(ge=10)]
-    """Stories in the embedded sample, train and test together (85 / 15). At least 10."""
-    seed: CountOrZero
-    """Seed of the sample's world; the same seed gives the same bytes."""
-
-
-class HubParams(Group):
-    """`dataset.hub`: a dataset in the layout of the Hugging Face Hub."""
-
-    repo: Name
-    """Dataset on the Hugging Face Hub (`owner/name`), or a local folder in the Hub's layout."""
-    revision: Name
-    """Branch, tag or commit of that dataset; a commit hash makes the download reproducible."""
-
-
-class ParquetParams(Group):
-    """`dataset.parquet`: one's own stories in the same schema."""
-
-    train: Name | None
-    """Folder, file or glob of parquet files with the training stories. Needed by `parquet`."""
-    test: Name | None
-    """The same for the test stories; null if there are none (then `split.test: carved`)."""
-
-
-class DatasetParams(Group):
-    """`dataset`: where stories come from."""
-
-    source: Literal["sample", "hub", "parquet"]
-    """Where stories come from: the embedded sample, the Hub, or parquet files of one's own."""
-    limit_stories: Count | None
-    """Keep the first so many stories of each of the dataset's splits; null keeps all."""
-    sample: SampleParams
-    """Settings of `source: sample`."""
-    hub: HubParams
-    """Settings of `source: hub`."""
-    parquet: ParquetParams
-    """Settings of `source: parquet`."""
-
-    @model_validator(mode="after")
-    def _source_is_given(self) -> Self:
-        if self.source == "parquet" and self.parquet.train is None:
-            raise ValueError(
-                "dataset.source is parquet, but dataset.parquet.train is null: "
-                "give it a folder, a file or a glob"
-            )
-        return self
 
 
 class ContextParams(Group):
@@ -136,10 +86,22 @@ class DecoderParams(Group):
     """Branch, tag or commit of that model on the Hub; null is its main branch."""
     tune: Literal["frozen", "full"]
     """Whether the language model stays as it is or is trained too."""
+    precision: Literal["auto", "float32", "bfloat16"]
+    """Arithmetic of a frozen language model; auto is bfloat16 where that is faster. One that is
+    trained computes in float32."""
     n_prefix: Count
     """Prefix embeddings made from the pooled context vector. 1 or more."""
     frame_prefix: bool
     """Whether the encoder's K outputs, one per frame, follow as further prefix embeddings."""
+
+    @model_validator(mode="after")
+    def _trained_in_float32(self) -> Self:
+        if self.tune == "full" and self.precision == "bfloat16":
+            raise ValueError(
+                "decoder.precision is bfloat16, but decoder.tune is full: "
+                "a language model that is trained needs float32 (or auto)"
+            )
+        return self
 
 
 class PromptParams(Group):

@@ -20,7 +20,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     order = {"extra_forbidden": 0, "missing": 2}
     problems = sorted(error.errors(), key=lambda problem: order.get(problem["type"], 1))
     problem = problems[0]
-    path = tuple(str(part) for part in problem["loc"])
+    path = tuple(_legible(str(part)) for part in problem["loc"])
     key = ".".join(path)
     value = _shown(problem["input"])
     if problem["type"] == "extra_forbidden":
@@ -106,9 +106,14 @@ def _suggestion(path: tuple[str, ...], model: type[BaseModel]) -> str:
     return f"; the nearest known key is {near[0]}" if near else ""
 
 
+def _legible(text: str) -> str:
+    """`text` on one line: what cannot be printed is escaped."""
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
 def _shown(value: object) -> str:
     """Show a value as it is written in the file: null, true, "quoted text", 4.5."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    text = f'"{value}"' if isinstance(value, str) else str(value)
+    text = f'"{_legible(value)}"' if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

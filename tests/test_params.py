@@ -158,6 +158,14 @@ def test_numbers_are_read_as_dvc_reads_them(edited):
     assert load_params(edited("alpha: 0.5", "alpha: 1")).loss.alpha == 1.0
 
 
+def test_a_key_or_a_value_that_cannot_be_printed_stays_on_one_line():
+    plain = load_params(SHIPPED).model_dump()
+    for dataset in ({"\n": None}, plain["dataset"] | {"source": "hub\n"}):
+        with pytest.raises(UserError, match=r"\\n") as caught:
+            check_params(plain | {"dataset": dataset}, "params.yaml")
+        assert "\n" not in str(caught.value)
+
+
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),

@@ -98,9 +98,9 @@ class ImageTower:
 
         filled = np.zeros((self.batch_size, *pixels.shape[1:]), np.uint8)
         filled[: len(pixels)] = pixels
-        values = torch.from_numpy(self.preprocessor.normalised(filled))
         with torch.inference_mode():
-            hidden = self.transformer(pixel_values=values.to(self.device, self.dtype))
+            values = self.preprocessor.normalised(torch.from_numpy(filled).to(self.device))
+            hidden = self.transformer(pixel_values=values.to(self.dtype))
             return _unit(self.projection(hidden.pooler_output.float()))[: len(pixels)]
 
 

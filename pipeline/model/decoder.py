@@ -60,12 +60,15 @@ class PrefixDecoder(nn.Module):
         return self
 
     def prefix(self, positions: Tensor, z: Tensor) -> Tensor:
-        """positions [B, K, d_model] and z [B, d_model] to prefix embeddings [B, P, H]."""
+        """positions [B, K, d_model] and z [B, d_model] to prefix embeddings [B, P, H].
+
+        These are in the LM's dtype; what is trained in front of it stays in float32.
+        """
         pooled = self.from_z(z).view(len(z), self.n_prefix, self.width)
         parts = [self.z_norm(pooled)]
         if self.frame_prefix:
             parts.append(self.frame_norm(self.from_frame(positions)))
-        return torch.cat(parts, dim=1) * self.word_scale
+        return (torch.cat(parts, dim=1) * self.word_scale).to(self.lm.dtype)
 
     def embed(self, prefix: Tensor | None, ids: Tensor) -> Tensor:
         """Prefix [B, P, H] (or none) followed by the token ids' [B, L] embeddings."""
@@ -120,8 +123,8 @@ class PrefixDecoder(nn.Module):
         ids = torch.arange(3, device=self.word_scale.device)[None]
         # With a mask, since one of these ids may be the padding, and Transformers would warn of it.
         inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "use_cache": False}
-        plain = self.lm.get_output_embeddings()(self.lm.base_model(**inputs)[0])
-        whole = self.lm(**inputs).logits
+        plain = self.lm.get_output_embeddings()(self.lm.base_model(**inputs)[0]).float()
+        whole = self.lm(**inputs).logits.float()
         self.lm.train(training)
         return plain.shape == whole.shape and torch.allclose(plain, whole, rtol=1e-4, atol=1e-4)
 

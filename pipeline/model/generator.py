@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pipeline.device import pick_device, pick_dtype
 from pipeline.errors import UserError
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.decoder import PrefixDecoder
@@ -25,7 +26,7 @@ class Encoded(NamedTuple):
     z: Tensor
     """Pooled context, [B, d_model]."""
     prefix: Tensor
-    """Embeddings that go before the prompt, [B, P, H]."""
+    """Embeddings that go before the prompt, [B, P, H], in the LM's dtype."""
     image_pred: Tensor
     """Predicted CLIP embedding of the target image, [B, dim_image], unit norm."""
     text_pred: Tensor
@@ -50,7 +51,11 @@ class StoryGenerator(nn.Module):
 
         Raises UserError when the decoder cannot be loaded or has too few positions.
         """
-        return cls(config, load_language_model(config.decoder.model, config.decoder.revision))
+        decoder = config.decoder
+        dtype = torch.float32  # what is trained would lose small updates in less
+        if decoder.tune == "frozen":
+            dtype = pick_dtype(decoder.precision, pick_device())
+        return cls(config, load_language_model(decoder.model, decoder.revision, dtype))
 
     def encode(self, images: Tensor, texts: Tensor) -> Encoded:
         """Encode contexts: images [B, K, dim_image] and texts [B, K, dim_text], unit norm."""
@@ -77,7 +82,9 @@ class StoryGenerator(nn.Module):
         digest = hashlib.sha256(self.config.model_dump_json().encode())
         for name, parameter in sorted(self.named_parameters()):
             digest.update(name.encode())
-            digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+            # As bytes, since NumPy has no bfloat16.
+            weights = parameter.detach().cpu().contiguous().view(torch.uint8)
+            digest.update(weights.numpy().tobytes())
         return digest.hexdigest()
 
     def trainable(self) -> dict[str, nn.Parameter]:

@@ -13,8 +13,8 @@ FUSED_ACTIVATIONS = {"gelu_new": "gelu_pytorch_tanh"}
 """The same function under two names: GPT-2's is composed of eight operations, PyTorch's is one."""
 
 
-def load_language_model(model: str, revision: str | None) -> Any:
-    """A causal LM in float32, whatever precision its files are in.
+def load_language_model(model: str, revision: str | None, dtype: torch.dtype) -> Any:
+    """A causal LM in `dtype`, whatever precision its files are in.
 
     Raises UserError when there is no such model, or no network to fetch it.
     """
@@ -27,7 +27,7 @@ def load_language_model(model: str, revision: str | None) -> Any:
             model,
             revision=revision,
             config=config,
-            dtype=torch.float32,
+            dtype=dtype,
             attn_implementation="sdpa",
             use_safetensors=True,
         )

@@ -34,6 +34,7 @@ def config(tiny_gpt2: Path) -> GeneratorConfig:
                 "model": str(tiny_gpt2),
                 "revision": None,
                 "tune": "frozen",
+                "precision": "float32",
                 "n_prefix": 2,
                 "frame_prefix": True,
             },

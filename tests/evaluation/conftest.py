@@ -146,6 +146,7 @@ def world(
                 "model": str(tiny_gpt2),
                 "revision": None,
                 "tune": "frozen",
+                "precision": "float32",
                 "n_prefix": 2,
                 "frame_prefix": True,
             },

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -40,7 +41,7 @@ def test_crop_equals_transformers(width: int, height: int, seed: int) -> None:
     coarse = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
     image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
     ours = ImagePreprocessor.from_config(OPENAI, "crop", 224)
-    values = ours.normalised(ours(encoded(image)))
+    values = ours.normalised(torch.from_numpy(ours(encoded(image)))).numpy()
     theirs = CLIPImageProcessorPil(
         size={"shortest_edge": 224}, crop_size={"height": 224, "width": 224}
     )(image, return_tensors="np")["pixel_values"][0]
@@ -61,8 +62,10 @@ def test_pad_keeps_the_whole_frame_on_the_mean_colour() -> None:
     pad = ImagePreprocessor.from_config(OPENAI, "pad", 224)
     pixels = pad(encoded(image))
     assert (pixels[:, 56:168] == np.array([255, 0, 0])[:, None, None]).all()
-    bars = pad.normalised(np.concatenate([pixels[:, :56], pixels[:, 168:]], axis=1))
-    assert np.abs(bars).max() < 0.01  # half a grey level, in units of the deviation
+    bars = np.concatenate([pixels[:, :56], pixels[:, 168:]], axis=1)
+    assert (
+        pad.normalised(torch.from_numpy(bars)).abs().max() < 0.01
+    )  # half a grey level, in units of the deviation
 
 
 def test_squash_keeps_both_edges_and_crop_does_not() -> None:

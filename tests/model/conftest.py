@@ -22,6 +22,7 @@ def make_config(tiny_gpt2: Path) -> MakeConfig:
     def make(
         position_embeddings: bool = True,
         tune: str = "frozen",
+        precision: str = "float32",
         frame_prefix: bool = True,
         dropout: float = 0.1,
         model: str = str(tiny_gpt2),
@@ -39,7 +40,12 @@ def make_config(tiny_gpt2: Path) -> MakeConfig:
                 position_embeddings=position_embeddings,
             ),
             decoder=DecoderParams(
-                model=model, revision=None, tune=tune, n_prefix=2, frame_prefix=frame_prefix
+                model=model,
+                revision=None,
+                tune=tune,
+                precision=precision,
+                n_prefix=2,
+                frame_prefix=frame_prefix,
             ),
             prompt=PromptParams(
                 words_per_caption=5, max_target_tokens=64, max_sequence_tokens=max_sequence_tokens

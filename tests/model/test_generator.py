@@ -187,6 +187,36 @@ def test_a_decoder_that_changes_its_logits(
     _check_nll(generator, contexts, tokens)
 
 
+def test_a_frozen_decoder_in_bfloat16(
+    make_config: Make, contexts: Contexts, tokens: Tokens
+) -> None:
+    """Half the digits in the LM alone: what is trained, and every loss, stays in float32."""
+    halves = []
+    for precision in ("float32", "bfloat16"):
+        torch.manual_seed(0)
+        generator = StoryGenerator.from_config(make_config(precision=precision, dropout=0.0))
+        assert {p.dtype for p in generator.trainable().values()} == {torch.float32}
+        generator.train()
+        nll = generator.token_nll(generator.encode(*contexts).prefix, **tokens)
+        assert nll.dtype == torch.float32
+        nll.sum().backward()
+        for name, parameter in generator.trainable().items():
+            if name.startswith(("fusion.", "decoder.")):
+                assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+        halves.append((generator.decoder.lm.dtype, nll.detach(), generator.fingerprint()))
+    (dtype, whole, one), (half_dtype, half, other) = halves
+    assert (dtype, half_dtype) == (torch.float32, torch.bfloat16)
+    torch.testing.assert_close(half, whole, rtol=0.02, atol=0.02)
+    assert not torch.equal(half, whole) and one != other
+
+
+def test_a_decoder_that_is_trained_stays_in_float32(make_config: Make) -> None:
+    generator = StoryGenerator.from_config(make_config(tune="full", precision="auto"))
+    assert generator.decoder.lm.dtype == torch.float32
+    with pytest.raises(ValueError, match="needs float32"):
+        make_config(tune="full", precision="bfloat16")
+
+
 def test_the_fused_activation_is_the_same_function(tiny_gpt2: Path, make_config: Make) -> None:
     ids = torch.arange(40)[None]
     plain = AutoModelForCausalLM.from_pretrained(tiny_gpt2, dtype=torch.float32).eval()

@@ -1,0 +1,58 @@
+"""`dataset`: where stories come from."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.params_group import Count, CountOrZero, Group, Name
+
+
+class SampleParams(Group):
+    """`dataset.sample`: the embedded sample."""
+
+    stories: Annotated[int, Field(ge=10)]
+    """Stories in the embedded sample, train and test together (85 / 15). At least 10."""
+    seed: CountOrZero
+    """Seed of the sample's world; the same seed gives the same bytes."""
+
+
+class HubParams(Group):
+    """`dataset.hub`: a dataset in the layout of the Hugging Face Hub."""
+
+    repo: Name
+    """Dataset on the Hugging Face Hub (`owner/name`), or a local folder in the Hub's layout."""
+    revision: Name
+    """Branch, tag or commit of that dataset; a commit hash makes the download reproducible."""
+
+
+class ParquetParams(Group):
+    """`dataset.parquet`: one's own stories in the same schema."""
+
+    train: Name | None
+    """Folder, file or glob of parquet files with the training stories. Needed by `parquet`."""
+    test: Name | None
+    """The same for the test stories; null if there are none (then `split.test: carved`)."""
+
+
+class DatasetParams(Group):
+    """`dataset`: where stories come from."""
+
+    source: Literal["sample", "hub", "parquet"]
+    """Where stories come from: the embedded sample, the Hub, or parquet files of one's own."""
+    limit_stories: Count | None
+    """Keep the first so many stories of each of the dataset's splits; null keeps all."""
+    sample: SampleParams
+    """Settings of `source: sample`."""
+    hub: HubParams
+    """Settings of `source: hub`."""
+    parquet: ParquetParams
+    """Settings of `source: parquet`."""
+
+    @model_validator(mode="after")
+    def _source_is_given(self) -> Self:
+        if self.source == "parquet" and self.parquet.train is None:
+            raise ValueError(
+                "dataset.source is parquet, but dataset.parquet.train is null: "
+                "give it a folder, a file or a glob"
+            )
+        return self

@@ -17,7 +17,7 @@ RESULTS = Path(__file__).with_name("results.json")
 def main() -> None:
     """Run the check and report it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stories", type=int, default=50)
+    parser.add_argument("--stories", type=int, default=30)
     parser.add_argument("--layers", type=int, default=12, help="12 is full size")
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()

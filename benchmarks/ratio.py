@@ -2,9 +2,12 @@
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
+
+from pipeline.files import write_json
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,18 @@ class Ratio:
     def as_json(self) -> dict[str, Any]:
         """Plain values, `met` among them."""
         return {**asdict(self), "met": self.met}
+
+    def __str__(self) -> str:
+        """One line to print."""
+        unit = f" {self.unit}" if self.unit else ""
+        bound = "at least" if self.at_least else "at most"
+        verdict = "met" if self.met else "not met"
+        return f"{self.what}: {self.value:.2f}{unit} (goal: {bound} {self.goal:g}{unit}, {verdict})"
+
+
+def write_ratios(path: Path, ratios: Iterable[Ratio]) -> None:
+    """Write ratios as a JSON list, in their order."""
+    write_json(path, [ratio.as_json() for ratio in ratios])
 
 
 def interleaved(rounds: int, **measured: Callable[[], Any]) -> dict[str, float]:

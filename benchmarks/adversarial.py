@@ -1,7 +1,7 @@
 """What an epoch of each adversarial variant costs, against a supervised one on the same windows.
 
-Runs in the folder of a finished full-size check, in a process of its own, and times whole optimiser
-steps: forward, backward, update, and whatever the variant does besides.
+Runs in the folder of a finished full-size check and times whole optimiser steps: forward, backward,
+update, and whatever the variant does besides.
 """
 
 import argparse

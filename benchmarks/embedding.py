@@ -1,4 +1,4 @@
-"""Embedding at full size, against the forward pass alone and against plain Hugging Face.
+"""Embedding at full size: what it costs and stores, against the forward pass alone and against plain Hugging Face.
 
 Weights are loaded and kernels chosen before the clock starts, for all alike: a few seconds once,
 of the hours that a real dataset takes.
@@ -19,6 +19,7 @@ from pipeline.device import let_waiting_threads_sleep, pick_device
 from pipeline.features.clip import FrozenClip
 from pipeline.features.embed import embed_images
 from pipeline.features.sources import stream_captions, stream_images
+from pipeline.features.store import FeatureStore
 from pipeline.params import load_params
 
 ROUNDS = 3
@@ -37,7 +38,8 @@ def main() -> None:
     params = load_params().clip
     clip = FrozenClip.load(params.model, batch_size=params.batch_size)
     plain = PlainClip(Path(params.model), pick_device())
-    write_ratios(out, [*_images(clip, plain), *_texts(clip, plain)])
+    sizes = [_store_size(modality) for modality in ("image", "text")]
+    write_ratios(out, [*_images(clip, plain), *_texts(clip, plain), *sizes])
 
 
 def _images(clip: FrozenClip, plain: PlainClip) -> list[Ratio]:
@@ -90,6 +92,20 @@ def _texts(clip: FrozenClip, plain: PlainClip) -> list[Ratio]:
         Ratio("embed captions against plain Hugging Face", ours / theirs, 4, figures=figures),
         Ratio("least cosine of a caption to plain Hugging Face's", agreement, 0.999, unit=""),
     ]
+
+
+def _store_size(modality: str) -> Ratio:
+    """Of the published shards, beside what their numbers alone take in float16."""
+    folder = Path("data/features") / modality
+    store = FeatureStore.open(folder)
+    stored = sum(path.stat().st_size for path in folder.glob("*.h5"))
+    return Ratio(
+        f"size of the feature store against 2·N·D bytes, {modality}",
+        stored / (2 * len(store) * store.dim),
+        1.1,
+        at_least=False,
+        figures={"stored, bytes": stored, "N, rows": len(store), "D, numbers": store.dim},
+    )
 
 
 def _rows() -> int:

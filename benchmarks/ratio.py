@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,21 @@ class Ratio:
         """Plain values, `met` among them."""
         return {**asdict(self), "met": self.met}
 
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Ratio":
+        """What `as_json` gave."""
+        return cls(**{name: value for name, value in values.items() if name != "met"})
 
-def write_ratios(path: Path, ratios: Sequence[Ratio]) -> None:
-    """Write them as a JSON list, in order."""
+    def __str__(self) -> str:
+        """One line to print."""
+        unit = f" {self.unit}" if self.unit else ""
+        bound = "at least" if self.at_least else "at most"
+        verdict = "met" if self.met else "not met"
+        return f"{self.what}: {self.value:.2f}{unit} (goal: {bound} {self.goal:g}{unit}, {verdict})"
+
+
+def write_ratios(path: Path, ratios: Iterable[Ratio]) -> None:
+    """Write ratios as a JSON list, in their order."""
     write_json(path, [ratio.as_json() for ratio in ratios])
 
 

@@ -63,7 +63,7 @@ class FrozenClip:
         precision: str = "auto",
         image_fit: str = "crop",
         text_overflow: str = "truncate",
-        batch_size: int = 64,
+        batch_size: int = 32,
         device: torch.device | None = None,
     ) -> FrozenClip:
         """Open a CLIP model from a folder or the Hub.
@@ -90,7 +90,7 @@ class FrozenClip:
         return cls(folder, resolved, image_fit, text_overflow, batch_size, device)
 
     @classmethod
-    def rebuild(cls, attributes: Mapping[str, Any], batch_size: int = 64) -> FrozenClip:
+    def rebuild(cls, attributes: Mapping[str, Any], batch_size: int = 32) -> FrozenClip:
         """The encoder that wrote a feature store, from the store's attributes.
 
         Raises:
@@ -107,8 +107,8 @@ class FrozenClip:
         )
         if clip.fingerprint(modality) != attributes["fingerprint"]:
             raise UserError(
-                f"the files of clip.model {clip.folder.model} have changed since the {modality} "
-                "features were written; run dvc repro to embed anew"
+                f"clip.model {clip.folder.model}, or the code that embeds with it, has changed since "
+                f"the {modality} features were written; run dvc repro to embed anew"
             )
         return clip
 

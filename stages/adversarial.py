@@ -3,38 +3,9 @@
 import argparse
 from pathlib import Path
 
-import torch
-
-from pipeline.captioning.contexts import Contexts
-from pipeline.captioning.sampler import Sampler
-from pipeline.captioning.samples import Samples, read_samples
-from pipeline.device import make_deterministic, pick_device
 from pipeline.errors import UserError, exit_cleanly
-from pipeline.features.clip import FrozenClip
-from pipeline.features.store import FeatureStore
-from pipeline.features.windows import make_windows
-from pipeline.files import read_json
-from pipeline.home import storycache_home
-from pipeline.model.discriminator import DISCRIMINATOR_FILE, Discriminator, save_discriminator
-from pipeline.model.folder import PARAMS_FILE, copy_generator, load_generator, save_generator
-from pipeline.model.language_model import load_prompts
-from pipeline.params import GanParams, load_params
-from pipeline.stories.frames import read_frames
-from pipeline.stories.splits import read_splits
-from pipeline.training.adversarial import AdversarialObjective
-from pipeline.training.caption_source import (
-    CachedCaptions,
-    CaptionSource,
-    NaiveCaptions,
-    Refresh,
-)
-from pipeline.training.checkpoint import Checkpoints, run_key, table_bytes
-from pipeline.training.curves import Curves
-from pipeline.training.examples import FRAME_COLUMNS, make_examples
-from pipeline.training.loop import train_loop
-from pipeline.training.memory import keep_freed_memory
-from pipeline.training.supervised import SupervisedObjective
-from pipeline.training.tripwires import TRIPWIRE_STORIES, Tripwires
+from pipeline.model.layout import PARAMS_FILE, copy_model
+from pipeline.params import Params, load_params
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = tuple(ROOT / "pipeline" / room for room in ("model", "training", "captioning"))
@@ -56,14 +27,44 @@ def main() -> None:
     parser.add_argument("--live", type=Path, required=True, help="curves to write")
     paths = parser.parse_args()
     params = load_params()
-    used = params.model_dump(mode="json", by_alias=True, include=GROUPS)
-    gan = params.gan
-
-    if gan.variant == "none":
-        copy_generator(paths.model, paths.out)
+    if params.gan.variant == "none":
+        copy_model(paths.model, paths.out)
         paths.live.mkdir(parents=True, exist_ok=True)
         print(f"gan.variant none: the final model in {paths.out} is the baseline")
-        return
+    else:
+        _train(paths, params)
+
+
+def _train(paths: argparse.Namespace, params: Params) -> None:
+    """Every variant but `none`, which need not wait for these imports."""
+    import torch
+
+    from pipeline.captioning.contexts import Contexts
+    from pipeline.captioning.sampler import Sampler
+    from pipeline.captioning.samples import read_samples
+    from pipeline.device import make_deterministic, pick_device
+    from pipeline.features.clip import FrozenClip
+    from pipeline.features.store import FeatureStore
+    from pipeline.features.windows import make_windows
+    from pipeline.files import read_json
+    from pipeline.home import storycache_home
+    from pipeline.model.discriminator import DISCRIMINATOR_FILE, Discriminator, save_discriminator
+    from pipeline.model.folder import load_generator, save_generator
+    from pipeline.model.language_model import load_prompts
+    from pipeline.stories.frames import read_frames
+    from pipeline.stories.splits import read_splits
+    from pipeline.training.adversarial import AdversarialObjective
+    from pipeline.training.caption_source import make_source
+    from pipeline.training.checkpoint import Checkpoints, run_key, table_bytes
+    from pipeline.training.curves import Curves
+    from pipeline.training.examples import FRAME_COLUMNS, make_examples
+    from pipeline.training.loop import train_loop
+    from pipeline.training.memory import keep_freed_memory
+    from pipeline.training.supervised import SupervisedObjective
+    from pipeline.training.tripwires import TRIPWIRE_STORIES, Tripwires
+
+    gan = params.gan
+    used = params.model_dump(mode="json", by_alias=True, include=GROUPS)
 
     # --- model
     keep_freed_memory()
@@ -75,6 +76,7 @@ def main() -> None:
     prompts = load_prompts(generator.config)
     clip = FrozenClip.rebuild(texts.attributes, params.generate.batch_size)
     sampler = Sampler(generator, prompts, clip, params.generate)
+    fingerprint = sampler.fingerprint()  # of the generator as it comes, before it is trained
 
     # --- data: the first window of each story, which is what evaluation asks for
     frames = read_frames(paths.frames, FRAME_COLUMNS)
@@ -85,7 +87,7 @@ def main() -> None:
         examples[part] = make_examples(frames, windows[part], images, texts, prompts, device)
         contexts[part] = Contexts.of(frames, windows[part], images, texts)
     samples, attributes = read_samples(paths.captions)
-    if gan.reads_cache and attributes["fingerprint"] != sampler.fingerprint():
+    if gan.reads_cache and attributes["fingerprint"] != fingerprint:
         raise UserError(
             f"{paths.captions} was written by another generator or under other settings than "
             f"{paths.model} and params.yaml give now: run dvc repro captions"
@@ -97,7 +99,7 @@ def main() -> None:
     objective = AdversarialObjective(
         SupervisedObjective(generator, params.loss),
         discriminator,
-        _source(gan, sampler, contexts["train"], samples, params.seed, device),
+        make_source(gan, sampler, contexts["train"], samples, params.seed),
         examples["train"],
         Tripwires(
             sampler,
@@ -117,7 +119,7 @@ def main() -> None:
             "threads": torch.get_num_threads(),
             "device": str(device),
         },
-        [table_bytes(frames), sampler.fingerprint().encode()],
+        [table_bytes(frames), fingerprint.encode()],
         [path for folder in CODE for path in folder.rglob("*.py")],
     )
     checkpoints = Checkpoints(storycache_home() / "training" / key)
@@ -141,28 +143,6 @@ def main() -> None:
     print(
         f"{gan.variant}, signal {gan.signal}: {outcome.steps} steps; kept {kept}, validation nll "
         f"{outcome.best_value:.4f} nats a token; model in {paths.out}"
-    )
-
-
-def _source(
-    gan: GanParams,
-    sampler: Sampler,
-    contexts: Contexts,
-    samples: Samples,
-    seed: int,
-    device: torch.device,
-) -> CaptionSource:
-    """The captions of the variant; `contexts` are those of the training examples."""
-    per_story = gan.cache.samples_per_story
-    if not gan.reads_cache:
-        return NaiveCaptions(sampler, contexts, per_story, seed)
-    row = {story: i for i, story in enumerate(contexts.story)}
-    rows = [row[story] for story in samples.story[::per_story]]
-    every = gan.cache.refresh_epochs
-    refresh = Refresh(sampler, contexts.take(rows), per_story, seed, every) if every else None
-    windows = torch.tensor(rows, device=device)
-    return CachedCaptions(
-        samples, windows, per_story, gan.discriminator.batch_pairs, gan.text_every_steps, refresh
     )
 
 

@@ -14,8 +14,9 @@ from pipeline.features.clip import FrozenClip
 from pipeline.features.store import FeatureStore
 from pipeline.files import read_json
 from pipeline.model.discriminator import DISCRIMINATOR_FILE, load_discriminator
-from pipeline.model.folder import PARAMS_FILE, load_generator
+from pipeline.model.folder import load_generator
 from pipeline.model.language_model import load_prompts
+from pipeline.model.layout import PARAMS_FILE
 from pipeline.params import LossParams, load_params
 from pipeline.stories.splits import read_splits
 

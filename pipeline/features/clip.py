@@ -107,8 +107,8 @@ class FrozenClip:
         )
         if clip.fingerprint(modality) != attributes["fingerprint"]:
             raise UserError(
-                f"clip.model {clip.folder.model}, or the code that embeds with it, has changed since "
-                f"the {modality} features were written; run dvc repro to embed anew"
+                f"clip.model {clip.folder.model}, or the code that embeds with it, has changed "
+                f"since the {modality} features were written; run dvc repro to embed anew"
             )
         return clip
 

@@ -15,6 +15,7 @@ from pipeline.captioning.contexts import Contexts
 from pipeline.captioning.generate import story_seed
 from pipeline.captioning.sampler import Sampler
 from pipeline.captioning.samples import Samples
+from pipeline.params import GanParams
 from pipeline.training.examples import Batch
 
 
@@ -206,3 +207,25 @@ class Refresh:
             for i in range(self.per_story)
         ]
         return self.sampler.sample(self.contexts.take(rows), seeds)
+
+
+def make_source(
+    gan: GanParams, sampler: Sampler, contexts: Contexts, samples: Samples, seed: int
+) -> CaptionSource:
+    """The captions of `gan.variant`.
+
+    Args:
+        contexts: of the training examples, row by row.
+        samples: what the `captions` stage wrote, story by story; `naive` does not look at it.
+    """
+    per_story = gan.cache.samples_per_story
+    if not gan.reads_cache:
+        return NaiveCaptions(sampler, contexts, per_story, seed)
+    row = {story: i for i, story in enumerate(contexts.story)}
+    rows = [row[story] for story in samples.story[::per_story]]
+    every = gan.cache.refresh_epochs
+    refresh = Refresh(sampler, contexts.take(rows), per_story, seed, every) if every else None
+    windows = torch.tensor(rows, device=next(sampler.generator.parameters()).device)
+    return CachedCaptions(
+        samples, windows, per_story, gan.discriminator.batch_pairs, gan.text_every_steps, refresh
+    )

@@ -1,5 +1,6 @@
 # make repro   from nothing to a scored model
 # make test    the test suite          make lint   style and types
+# make bench   every speed claim against its baseline, in twenty minutes
 # make clean   remove .venv, caches and everything that DVC made here
 #
 # Any of them sets up .venv first, once: it is made again only when requirements.txt changes.
@@ -8,7 +9,7 @@ PYTHON ?= python3
 READY := .venv/.ready
 VENV := PATH="$(CURDIR)/.venv/bin:$$PATH" PYTHONNOUSERSITE=1
 
-.PHONY: repro test lint clean
+.PHONY: repro test lint bench clean
 .DELETE_ON_ERROR:
 
 repro: $(READY)
@@ -22,6 +23,9 @@ test: $(READY)
 lint: $(READY)
 	@$(VENV) ruff check .
 	@$(VENV) mypy
+
+bench: $(READY)
+	@$(VENV) python -m benchmarks
 
 $(READY): requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed, and $(PYTHON) is " \

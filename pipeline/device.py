@@ -72,6 +72,17 @@ def _resolved(precision: str, on_cuda: bool) -> str:
     return "bfloat16" if on_cuda or cpu_prefers_bfloat16() else "float32"
 
 
+def pick_attention(dtype: torch.dtype, device: torch.device) -> str:
+    """Transformers' name of the attention that is fastest for `dtype` on `device`.
+
+    PyTorch's fused one ("sdpa"), but for bfloat16 on a CPU, where two plain products with a softmax
+    between them ("eager") took half its time at the lengths of captions and prompts.
+    """
+    import torch
+
+    return "eager" if device.type == "cpu" and dtype == torch.bfloat16 else "sdpa"
+
+
 def cpu_prefers_bfloat16() -> bool:
     """Whether this CPU is faster in bfloat16 (known on Linux; elsewhere taken as no).
 

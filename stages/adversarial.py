@@ -8,8 +8,9 @@ from pipeline.model.layout import PARAMS_FILE, copy_model
 from pipeline.params import Params, load_params
 
 ROOT = Path(__file__).resolve().parents[1]
-CODE = tuple(ROOT / "pipeline" / room for room in ("model", "training", "captioning"))
-"""Folders whose modules decide how training goes; a checkpoint of other code is not taken up."""
+ROOMS = ("model", "training", "captioning", "packed_linear.py")
+CODE = tuple(ROOT / "pipeline" / room for room in ROOMS)
+"""Where the modules that decide how training goes are: other code takes up no checkpoint."""
 
 GROUPS = {"seed", "loss", "train", "generate", "gan"}
 """Parameters that this stage depends on, besides those that made the baseline."""
@@ -120,7 +121,7 @@ def _train(paths: argparse.Namespace, params: Params) -> None:
             "device": str(device),
         },
         [table_bytes(frames), fingerprint.encode()],
-        [path for folder in CODE for path in folder.rglob("*.py")],
+        CODE,
     )
     checkpoints = Checkpoints(storycache_home() / "training" / key)
     schedule = {"epochs": gan.epochs, "lr": gan.lr, "warmup_steps": gan.warmup_steps}

@@ -25,8 +25,8 @@ from pipeline.training.memory import keep_freed_memory
 from pipeline.training.supervised import SupervisedObjective
 
 ROOT = Path(__file__).resolve().parents[1]
-CODE = (ROOT / "pipeline" / "model", ROOT / "pipeline" / "training")
-"""Folders whose modules decide how training goes; a checkpoint of other code is not taken up."""
+CODE = tuple(ROOT / "pipeline" / room for room in ("model", "training", "packed_linear.py"))
+"""Where the modules that decide how training goes are: other code takes up no checkpoint."""
 
 GROUPS = {"seed", "context", "fusion", "decoder", "prompt", "loss", "train"}
 """Parameters that this stage depends on; kept in the model folder."""
@@ -83,7 +83,7 @@ def main() -> None:
             "device": str(device),
         },
         [table_bytes(frames), generator.fingerprint().encode()],
-        [path for folder in CODE for path in folder.rglob("*.py")],
+        CODE,
     )
     checkpoints = Checkpoints(storycache_home() / "training" / key)
     with Curves(paths.live) as curves:

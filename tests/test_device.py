@@ -9,7 +9,13 @@ import pytest
 import torch
 
 from pipeline import device
-from pipeline.device import make_deterministic, pick_device, pick_dtype, resolve_precision
+from pipeline.device import (
+    make_deterministic,
+    pick_attention,
+    pick_device,
+    pick_dtype,
+    resolve_precision,
+)
 from pipeline.errors import UserError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -48,6 +54,12 @@ def test_the_precision_resolved_from_files_is_the_one_computed_in() -> None:
     for precision in ("auto", "float32", "bfloat16"):
         named = resolve_precision(precision)
         assert str(pick_dtype(precision, pick_device())) == f"torch.{named}"
+
+
+def test_attention_follows_precision_and_device() -> None:
+    assert pick_attention(torch.bfloat16, CPU) == "eager"
+    assert pick_attention(torch.float32, CPU) == "sdpa"
+    assert {pick_attention(dtype, CUDA) for dtype in (torch.bfloat16, torch.float32)} == {"sdpa"}
 
 
 def test_unknown_precision_is_named() -> None:

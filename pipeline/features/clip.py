@@ -22,7 +22,7 @@ from pipeline.features.towers import LENGTH_STEP, ImageTower, TextTower
 if TYPE_CHECKING:
     import torch
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Raise it when a change of this code changes the embeddings: older ones are then left unread."""
 OVERFLOWS = ("truncate", "chunks")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pipeline.device import pick_dtype
+from pipeline.device import pick_attention, pick_dtype
 from pipeline.features.clip_folder import ClipFolder
 from pipeline.features.preprocess import ImagePreprocessor
 
@@ -27,15 +27,24 @@ LENGTH_STEP = 16
 """Captions are filled up to a multiple of this many tokens (or to the longest the model takes)."""
 
 
-def _load(folder: ClipFolder, kept: Literal["vision", "text"]) -> tuple[Any, LastLayer, Any]:
-    """One tower in float32, frozen and in eval mode: its Transformer, the last layer of that, and
-    the projection behind it.
+def _load(
+    folder: ClipFolder, kept: Literal["vision", "text"], precision: str, device: torch.device
+) -> tuple[Any, LastLayer, Any]:
+    """One frozen tower in eval mode: its Transformer in `precision`, the last layer of that, and
+    the projection behind it, which stays in float32: it is small, and all that is left to do.
     """
     from transformers import CLIPModel
 
     from pipeline.features.layers import LastLayer, fuse_quick_gelu
+    from pipeline.packed_linear import pack_frozen
 
-    model = CLIPModel.from_pretrained(folder.path, dtype="float32", use_safetensors=True)
+    dtype = pick_dtype(precision, device)
+    model = CLIPModel.from_pretrained(
+        folder.path,
+        dtype="float32",
+        use_safetensors=True,
+        attn_implementation=pick_attention(dtype, device),
+    )
     model.eval().requires_grad_(False)
     if kept == "vision":
         transformer, projection = model.vision_model, model.visual_projection
@@ -45,7 +54,9 @@ def _load(folder: ClipFolder, kept: Literal["vision", "text"]) -> tuple[Any, Las
     for layer in layers:
         fuse_quick_gelu(layer.mlp)
     layers[-1] = LastLayer(layers[-1], causal=kept == "text")
-    return transformer, layers[-1], projection
+    transformer.to(device, dtype)
+    pack_frozen(transformer)
+    return transformer, layers[-1], projection.to(device)
 
 
 def _unit(vectors: torch.Tensor) -> np.ndarray:
@@ -72,11 +83,7 @@ class ImageTower:
         self.preprocessor = preprocessor
         self.batch_size = batch_size
         self.device = device
-        self.dtype = pick_dtype(precision, device)
-        transformer, last, projection = _load(folder, "vision")
-        # The projection stays in float32: it is small, and the last step before normalisation.
-        self.transformer = transformer.to(device, self.dtype)
-        self.projection = projection.to(device)
+        self.transformer, last, self.projection = _load(folder, "vision", precision, device)
         last.read_at = torch.zeros(batch_size, dtype=torch.int64, device=device)  # the class token
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
@@ -94,7 +101,7 @@ class ImageTower:
         filled[: len(pixels)] = pixels
         with torch.inference_mode():
             values = self.preprocessor.normalised(torch.from_numpy(filled).to(self.device))
-            hidden = self.transformer(pixel_values=values.to(self.dtype))
+            hidden = self.transformer(pixel_values=values.to(self.transformer.dtype))
             return _unit(self.projection(hidden.pooler_output.float()))[: len(pixels)]
 
 
@@ -116,9 +123,9 @@ class TextTower:
         self.device = device
         self.tokenizer = AutoTokenizer.from_pretrained(folder.path)
         self.max_tokens = min(self.tokenizer.model_max_length, folder.text_positions)
-        transformer, self.last_layer, projection = _load(folder, "text")
-        self.transformer = transformer.to(device, pick_dtype(precision, device))
-        self.projection = projection.to(device)
+        self.transformer, self.last_layer, self.projection = _load(
+            folder, "text", precision, device
+        )
 
     def encode(
         self, texts: list[str], progress: Callable[[int], object] | None = None

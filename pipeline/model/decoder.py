@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.model.config import GeneratorConfig
+from pipeline.model.head_nll import head_nll
 from pipeline.model.language_model import check_room
+from pipeline.packed_linear import PackedLinear, pack_frozen
 
 
 class PrefixDecoder(nn.Module):
@@ -21,7 +23,8 @@ class PrefixDecoder(nn.Module):
     - a frozen LM stays in eval mode whatever `train()` says, and has no weight gradients;
     - prefix embeddings start at the scale of the LM's token embeddings;
     - sequences are padded on the right: a causal LM never looks there, so no mask is needed;
-    - logits are computed at supervised positions and nowhere else.
+    - logits are computed at supervised positions and nowhere else, and not kept (`head_nll.py`);
+    - a frozen LM's weights are packed for the CPU (`packed_linear.py`).
     """
 
     word_scale: Tensor
@@ -34,6 +37,7 @@ class PrefixDecoder(nn.Module):
         self.frozen = config.decoder.tune == "frozen"
         if self.frozen:
             lm.requires_grad_(False)
+            pack_frozen(lm)
         width = lm.get_input_embeddings().weight.shape[1]
         self.n_prefix = config.decoder.n_prefix
         self.from_z = nn.Linear(config.fusion.d_model, self.n_prefix * width)
@@ -100,17 +104,19 @@ class PrefixDecoder(nn.Module):
         row, column = target_mask.nonzero(as_tuple=True)
         # The token at column t is foretold one position before its own.
         before = (embeds.shape[1] - ids.shape[1]) + prompt_length[row] + column - 1
-        nll = F.cross_entropy(
-            self._logits(embeds, row, before), target_ids[target_mask], reduction="none"
-        )
+        nll = self._nll_after(embeds, row, before, target_ids[target_mask])
         return nll.new_zeros(target_ids.shape).index_put((row, column), nll)
 
-    def _logits(self, embeds: Tensor, row: Tensor, column: Tensor) -> Tensor:
-        """Logits [N, V] after positions (row, column) of embeds [B, L, H]."""
+    def _nll_after(self, embeds: Tensor, row: Tensor, column: Tensor, tokens: Tensor) -> Tensor:
+        """Nats [N] of `tokens` [N] right after positions (row, column) of embeds [B, L, H]."""
         if not self.plain_head:
-            return self.lm(inputs_embeds=embeds, use_cache=False).logits[row, column].float()
+            logits = self.lm(inputs_embeds=embeds, use_cache=False).logits[row, column]
+            return F.cross_entropy(logits.float(), tokens, reduction="none")
         hidden = self.lm.base_model(inputs_embeds=embeds, use_cache=False)[0]  # [B, L, H]
-        return self.lm.get_output_embeddings()(hidden[row, column]).float()
+        hidden, head = hidden[row, column], self.lm.get_output_embeddings()
+        if isinstance(head, PackedLinear):
+            return head_nll(hidden, head, tokens)
+        return F.cross_entropy(head(hidden).float(), tokens, reduction="none")
 
     @torch.no_grad()
     def _head_is_plain(self) -> bool:

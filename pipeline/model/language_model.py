@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from pipeline.device import pick_attention, pick_device
 from pipeline.errors import UserError
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.prompt import PromptBuilder
@@ -28,7 +29,7 @@ def load_language_model(model: str, revision: str | None, dtype: torch.dtype) ->
             revision=revision,
             config=config,
             dtype=dtype,
-            attn_implementation="sdpa",
+            attn_implementation=pick_attention(dtype, pick_device()),
             use_safetensors=True,
         )
     except (OSError, ValueError) as error:

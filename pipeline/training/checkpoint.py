@@ -138,13 +138,14 @@ def run_key(settings: dict[str, Any], content: Iterable[bytes], code: Iterable[P
     Args:
         settings: parameters, fingerprints, story ids: anything that JSON can say.
         content: digests of the data that is trained on.
-        code: source files that decide how training goes, in any order.
+        code: what decides how training goes: modules, and folders of modules.
     """
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(torch.__version__.encode())
     for part in content:
         digest.update(hashlib.sha256(part).digest())
-    for path in sorted(code):
+    modules = {path for place in code for path in (place, *place.rglob("*.py")) if path.is_file()}
+    for path in sorted(modules):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:32]
 

@@ -46,13 +46,13 @@ def run_fullsize(folder: Path, stories: int = 30, layers: int = 12) -> dict[str,
 
 
 def _write_params(folder: Path, stories: int) -> None:
-    """The repository's params.yaml with the backbones exchanged and one short epoch."""
+    """The repository's params.yaml with the README's settings for real backbones, for one epoch."""
     params = read_yaml(ROOT / "params.yaml")
     params["dataset"].update(source="sample", limit_stories=None)
     params["dataset"]["sample"]["stories"] = stories
     params["context"].update(k=4, windows="first")
     params["clip"].update(model="clip", revision=None)
-    params["decoder"].update(model="gpt2", revision=None)
+    params["decoder"].update(model="gpt2", revision=None, precision="auto")
     params["train"].update(epochs=1, batch_size=8)
     params["generate"].update(strategy="greedy", max_new_tokens=64)
     params["gan"].update(variant="hardneg", epochs=1)

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
+from transformers import AutoModelForCausalLM
 
 from benchmarks.baselines import Window
 from pipeline.captioning.contexts import Contexts
@@ -66,14 +68,19 @@ class Workbench:
             Contexts.of(frames, windows, images, texts),
         )
 
-    def on_disk(self, count: int) -> list[Window]:
-        """The first `count` windows with their images as encoded bytes."""
+    def plain_generator(self) -> StoryGenerator:
+        """The same generator on the language model as Transformers loads it, in float32."""
+        lm = AutoModelForCausalLM.from_pretrained(self.params.decoder.model, dtype=torch.float32)
+        plain = StoryGenerator(self.generator.config, lm).to(self.device).eval()
+        plain.load_trainable(self.generator.trainable_state())
+        return plain
+
+    def on_disk(self, rows: NDArray[np.int64]) -> list[Window]:
+        """The windows `rows` with their images as encoded bytes."""
         captions = self.frames.column("caption").to_pylist()
         windows = []
-        for context, target in zip(self.windows.context, self.windows.target, strict=True):
-            rows = np.array([*context, target])
-            images = [image.data for image in stream_images(RAW, FRAMES, rows)]
-            windows.append(Window(images, [captions[row] for row in rows]))
-            if len(windows) == count:
-                break
+        for row in rows:
+            frames = np.array([*self.windows.context[row], self.windows.target[row]])
+            images = [image.data for image in stream_images(RAW, FRAMES, frames)]
+            windows.append(Window(images, [captions[frame] for frame in frames]))
         return windows

@@ -9,6 +9,7 @@ have followed: which rows share a forward pass never depends on where a run was 
 import os
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -21,7 +22,7 @@ from pipeline.errors import UserError
 from pipeline.features.cache import EncodeCache
 from pipeline.features.clip import FrozenClip
 from pipeline.features.clip_folder import Modality
-from pipeline.features.prefetch import map_ahead, prefetched
+from pipeline.features.prefetch import prefetched
 from pipeline.features.sources import RawImage, stream_captions, stream_images
 from pipeline.features.store import SHARD_ROWS, KeyIndex, key_array, publish_shards
 from pipeline.stories.frames import content_key, read_frames
@@ -38,6 +39,8 @@ Encode = Callable[[Iterator[Input], int, Callable[[int], object]], np.ndarray]
 KEY_COLUMNS: dict[Modality, str] = {"image": "image_key", "text": "caption_key"}
 CHUNK_BATCHES: dict[Modality, int] = {"image": 8, "text": 32}
 """Forward passes per cached chunk: some seconds to half a minute of work at full size."""
+BATCHES_AHEAD = 2
+"""Batches of images, or chunks of captions, that are read while another is encoded."""
 
 
 @dataclass
@@ -116,10 +119,11 @@ def _image_input(
     def chunks(rows: np.ndarray, sizes: list[int]) -> Iterator[np.ndarray]:
         threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
         images = stream_images(raw, frames, rows)
-        decoded = map_ahead(pixels, images, min(threads, 16), ahead=2 * clip.batch_size)
-        for size in sizes:
-            for start in range(0, size, clip.batch_size):
-                yield np.stack(list(islice(decoded, min(clip.batch_size, size - start))))
+        with ThreadPoolExecutor(min(threads, 16)) as pool:  # Pillow lets go of Python's lock
+            for size in sizes:
+                for start in range(0, size, clip.batch_size):
+                    batch = islice(images, min(clip.batch_size, size - start))
+                    yield np.stack(list(pool.map(pixels, batch)))
 
     def encode(
         inputs: Iterator[np.ndarray], size: int, progress: Callable[[int], object]
@@ -217,7 +221,7 @@ def _encode_missing(
     spent = {"waited": 0.0, "encoded": 0.0, "kept": 0.0}
 
     with (
-        prefetched(inputs, depth=2) as ready,
+        prefetched(inputs, BATCHES_AHEAD) as ready,
         tqdm(total=report.encoded, unit=report.unit, mininterval=0.5) as bar,
     ):
         timed = _Timed(ready)

@@ -1,38 +1,12 @@
-"""Work ahead of a consumer in threads, with a bound on what may pile up."""
+"""Work ahead of a consumer in a thread, with a bound on what may pile up."""
 
 import queue
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-In = TypeVar("In")
-Out = TypeVar("Out")
 Item = TypeVar("Item")
-
-
-def map_ahead(
-    function: Callable[[In], Out], items: Iterable[In], threads: int, ahead: int
-) -> Iterator[Out]:
-    """`map(function, items)` over a pool of threads, in order.
-
-    At most `ahead` items are taken before their turn. An exception of `function` or of `items`
-    reaches the consumer at its place in the order.
-    """
-    pending: deque[Future[Out]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) >= ahead:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
 
 
 @contextmanager

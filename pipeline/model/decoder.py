@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.head_nll import head_nll
 from pipeline.model.language_model import check_room
-from pipeline.packed_linear import PackedLinear, pack_frozen
+from pipeline.packed_linear import PackedLinear
 
 
 class PrefixDecoder(nn.Module):
@@ -23,8 +23,7 @@ class PrefixDecoder(nn.Module):
     - a frozen LM stays in eval mode whatever `train()` says, and has no weight gradients;
     - prefix embeddings start at the scale of the LM's token embeddings;
     - sequences are padded on the right: a causal LM never looks there, so no mask is needed;
-    - logits are computed at supervised positions and nowhere else, and not kept (`head_nll.py`);
-    - a frozen LM's weights are packed for the CPU (`packed_linear.py`).
+    - logits are computed at supervised positions and nowhere else, and not kept (`head_nll.py`).
     """
 
     word_scale: Tensor
@@ -37,7 +36,6 @@ class PrefixDecoder(nn.Module):
         self.frozen = config.decoder.tune == "frozen"
         if self.frozen:
             lm.requires_grad_(False)
-            pack_frozen(lm)
         width = lm.get_input_embeddings().weight.shape[1]
         self.n_prefix = config.decoder.n_prefix
         self.from_z = nn.Linear(config.fusion.d_model, self.n_prefix * width)

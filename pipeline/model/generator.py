@@ -18,6 +18,7 @@ from pipeline.model.decoder import PrefixDecoder
 from pipeline.model.fusion import FusionEncoder
 from pipeline.model.heads import EmbeddingHead
 from pipeline.model.language_model import load_language_model
+from pipeline.packed_linear import pack_frozen
 
 
 class Encoded(NamedTuple):
@@ -49,13 +50,17 @@ class StoryGenerator(nn.Module):
     def from_config(cls, config: GeneratorConfig) -> "StoryGenerator":
         """A generator on the decoder that the config names, the rest freshly initialised.
 
+        A frozen decoder's weights are packed for the CPU.
+
         Raises UserError when the decoder cannot be loaded or has too few positions.
         """
         decoder = config.decoder
         dtype = torch.float32  # what is trained would lose small updates in less
         if decoder.tune == "frozen":
             dtype = pick_dtype(decoder.precision, pick_device())
-        return cls(config, load_language_model(decoder.model, decoder.revision, dtype))
+        generator = cls(config, load_language_model(decoder.model, decoder.revision, dtype))
+        pack_frozen(generator.decoder.lm)
+        return generator
 
     def encode(self, images: Tensor, texts: Tensor) -> Encoded:
         """Encode contexts: images [B, K, dim_image] and texts [B, K, dim_text], unit norm."""

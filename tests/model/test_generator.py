@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers.pytorch_utils import Conv1D
 
 from pipeline.errors import UserError
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.generator import StoryGenerator
+from pipeline.packed_linear import PackedLinear
 
 Contexts = tuple[torch.Tensor, torch.Tensor]
 Tokens = dict[str, torch.Tensor]
@@ -236,3 +238,14 @@ def test_weights_of_another_shape_are_refused(generator: StoryGenerator, make_co
     other = StoryGenerator.from_config(make_config(frame_prefix=False))
     with pytest.raises(UserError, match=r"first difference: decoder\.frame_norm\.bias"):
         generator.load_trainable(other.trainable_state())
+
+
+def test_a_frozen_decoder_is_packed_and_one_that_is_trained_is_not(make_config: Make) -> None:
+    def packed(tune: str) -> set[bool]:
+        generator = StoryGenerator.from_config(make_config(tune=tune))
+        linear = (PackedLinear, torch.nn.Linear, Conv1D)
+        layers = [m for m in generator.decoder.lm.modules() if isinstance(m, linear)]
+        return {isinstance(layer, PackedLinear) for layer in layers}
+
+    assert packed("frozen") == {True}
+    assert packed("full") == {False}

@@ -2,7 +2,9 @@
 
 The embedded sample and its small backbones, once with few stories and once with 16 times as many,
 each size in a folder and with an encode cache of its own. Small backbones on purpose: what grows
-with the number of stories would be hard to see beside the weights of large ones.
+with the number of stories would be hard to see beside the weights of large ones. Small batches in
+evaluate for the same reason: a batch of 32 is never full of the six test stories of the smaller
+size, and what it takes to fill it would look like growth, though no further story adds to it.
 
 The time per story is wall time over stories, so it includes the start of the process and its
 imports, which more stories share. It shows whether a stage gets slower the more it has to do, not
@@ -23,6 +25,8 @@ from pipeline.files import read_json
 from pipeline.params_yaml import read_yaml
 
 FACTOR = 16
+BATCH_STORIES = 4
+"""Of evaluate, in its captions and its likelihood; the smaller size has more test stories."""
 MEASURED = ("download", "prepare", "embed_image", "embed_text", "evaluate")
 BEFORE_TRAIN = ("download", "prepare", "split", "embed_image", "embed_text")
 
@@ -78,7 +82,7 @@ def _run_size(folder: Path, stories: int, stages: list[str], model: Path) -> Siz
 
 
 def _write_params(folder: Path, stories: int) -> None:
-    """The repository's params.yaml with its backbones' full paths and one short epoch."""
+    """The repository's params.yaml with full paths of its backbones, one epoch, small batches."""
     params = read_yaml(ROOT / "params.yaml")
     backbones = ROOT / "data/sample"
     params["dataset"].update(source="sample", limit_stories=None)
@@ -86,7 +90,8 @@ def _write_params(folder: Path, stories: int) -> None:
     params["context"].update(windows="first")
     params["clip"].update(model=str(backbones / "clip"), revision=None)
     params["decoder"].update(model=str(backbones / "gpt2"), revision=None)
-    params["train"].update(epochs=1)
+    params["train"].update(epochs=1, batch_size=BATCH_STORIES)
+    params["generate"].update(batch_size=BATCH_STORIES)
     params["evaluate"].update(judge=str(backbones / "judge"))
     YAML(typ="safe", pure=True).dump(params, folder / "params.yaml")
 

@@ -88,7 +88,7 @@ def evaluate(
         UserError: if neither split has a story of K+1 frames, or features are missing.
     """
     chosen = [story for split in SPLITS for story in splits[split]]
-    table = read_frames(frames, COLUMNS, [("story_id", "in", chosen)] if chosen else None)
+    table = read_frames(frames, COLUMNS, {"story_id": chosen})
     k = subject.generator.config.k
     stories = {
         split: SplitStories.make(table, images, texts, splits[split], k, subject.seed)

@@ -38,7 +38,7 @@ def nearest_captions(
     chosen = pa.array(stories, pa.string())
     with pq.ParquetFile(frames) as file:
         columns = ["story_id", "caption", "caption_key"]
-        for batch in file.iter_batches(FRAMES_AT_A_TIME, columns=columns):
+        for batch in file.iter_batches(FRAMES_AT_A_TIME, columns=columns, use_threads=False):
             batch = batch.filter(pc.is_in(batch.column("story_id"), chosen))
             if not len(batch):
                 continue

@@ -53,7 +53,7 @@ def stream_captions(frames: Path, rows: np.ndarray) -> Iterator[str]:
 def _stream_rows(path: Path, columns: list[str], rows: np.ndarray) -> Iterator[dict]:
     start = 0
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=1024, columns=columns):
+        for batch in file.iter_batches(1024, columns=columns, use_threads=False):
             first, last = np.searchsorted(rows, (start, start + len(batch)))
             if last > first:
                 yield from batch.take(pa.array(rows[first:last] - start)).to_pylist()
@@ -79,7 +79,9 @@ class _RowGroupReader:
             raise self._stale(name)
         if group != self._group or self._images is None:
             self._images = None  # released before the next is read, so that one is held at a time
-            self._images = file.read_row_group(group, columns=["images"]).column("images")
+            self._images = file.read_row_group(group, columns=["images"], use_threads=False).column(
+                "images"
+            )
             self._group = group
         images = self._images[row - int(self._starts[group])]
         if index >= len(images):

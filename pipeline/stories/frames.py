@@ -1,19 +1,22 @@
 """The table of frames: one row per frame of every story that is used, and where its image lies."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
 from pipeline.files import replacing
 
 KEY_BYTES = 32
-ROWS_PER_GROUP = 4096
+ROWS_PER_TABLE = 256
+TABLES_PER_GROUP = 16
+ROWS_PER_GROUP = ROWS_PER_TABLE * TABLES_PER_GROUP
 
 FRAMES_SCHEMA = pa.schema(
     [
@@ -39,14 +42,14 @@ def content_key(data: bytes) -> bytes:
 def read_frames(
     path: Path,
     columns: Sequence[str] | None = None,
-    filters: list[tuple[str, str, Any]] | None = None,
+    only: Mapping[str, Sequence[Any]] | None = None,
 ) -> pa.Table:
     """Read the table of frames, in the order of `FRAMES_SCHEMA`'s rows: split, story, frame.
 
     Args:
         path: what the prepare stage wrote.
         columns: a selection of `FRAMES_SCHEMA`'s columns; all of them by default.
-        filters: conditions that rows must all meet, as (column, operator, value).
+        only: column -> values, one of which a row must have there; all rows by default.
 
     Raises:
         UserError: if the file is missing or is not a table of frames.
@@ -60,31 +63,61 @@ def read_frames(
         raise UserError(f"{path} cannot be read as parquet ({error}); run prepare again") from None
     if missing := [name for name in wanted if name not in found]:
         raise UserError(f"{path} has no column {', '.join(missing)}; run the prepare stage again")
-    return pq.read_table(path, columns=wanted, filters=filters, partitioning=None)
+    only = only or {}
+    with pq.ParquetFile(path) as file:
+        # One group after the other: a scan of the file would hold several of them, unfiltered.
+        groups = [_read_group(file, group, wanted, only) for group in range(file.num_row_groups)]
+    return pa.concat_tables(groups) if groups else FRAMES_SCHEMA.empty_table().select(wanted)
+
+
+def _read_group(
+    file: pq.ParquetFile, group: int, columns: list[str], only: Mapping[str, Sequence[Any]]
+) -> pa.Table:
+    """Some columns of a row group, of the rows that match."""
+    table = file.read_row_group(group, list({*columns, *only}), use_threads=False)
+    for name, values in only.items():
+        chosen = pa.array(values, FRAMES_SCHEMA.field(name).type)
+        table = table.filter(pc.is_in(table.column(name), chosen))
+    return table.select(columns)
 
 
 class FrameWriter:
-    """Collects rows of `FRAMES_SCHEMA` and writes them by row groups of a fixed size."""
+    """Collects rows of `FRAMES_SCHEMA` and writes them by row groups of a fixed size.
+
+    Most of what waits for its group waits in columns: as dicts, the rows of one group would be the
+    largest thing that the prepare stage holds.
+    """
 
     def __init__(self, writer: pq.ParquetWriter) -> None:
         self._writer = writer
         self._rows: list[dict[str, Any]] = []
+        self._tables: list[pa.Table] = []  # of ROWS_PER_TABLE rows each
 
     def add(self, rows: list[dict[str, Any]]) -> None:
         """Take the rows of one story."""
         self._rows.extend(rows)
-        while len(self._rows) >= ROWS_PER_GROUP:
-            self._write(self._rows[:ROWS_PER_GROUP])
-            self._rows = self._rows[ROWS_PER_GROUP:]
+        while len(self._rows) >= ROWS_PER_TABLE:
+            self._tables.append(_table(self._rows[:ROWS_PER_TABLE]))
+            self._rows = self._rows[ROWS_PER_TABLE:]
+            if len(self._tables) == TABLES_PER_GROUP:
+                self._write()
 
     def finish(self) -> None:
         """Write what is left."""
         if self._rows:
-            self._write(self._rows)
+            self._tables.append(_table(self._rows))
             self._rows = []
+        if self._tables:
+            self._write()
 
-    def _write(self, rows: list[dict[str, Any]]) -> None:
-        self._writer.write_table(pa.Table.from_pylist(rows, schema=FRAMES_SCHEMA))
+    def _write(self) -> None:
+        # In one piece: the pages of a row group would otherwise end where a table ends.
+        self._writer.write_table(pa.concat_tables(self._tables).combine_chunks())
+        self._tables = []
+
+
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=FRAMES_SCHEMA)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ STORY_SCHEMA = pa.schema(
 
 ROWS_PER_FILE = 256
 ROWS_PER_GROUP = 16  # about 200 encoded frames: what a reader holds in memory at a time
+ROWS_AT_A_TIME = 4  # of these, as Python objects
 
 # Encoded images do not compress further, and dictionaries over them only cost time.
 _COMPRESSION = {
@@ -154,9 +155,12 @@ def iter_file(path: Path, columns: list[str] | None = None) -> Iterator[dict[str
             # one row group at a time: a wider scan would buffer the groups ahead
             for group in range(file.num_row_groups):
                 for batch in file.iter_batches(
-                    ROWS_PER_GROUP, row_groups=[group], columns=wanted, use_threads=False
+                    ROWS_AT_A_TIME, row_groups=[group], columns=wanted, use_threads=False
                 ):
                     yield from batch.to_pylist()
+                # Every group has a size of its own, so Arrow's allocator would seldom find a freed
+                # block that fits, and would keep several groups' worth of them.
+                pa.default_memory_pool().release_unused()
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} cannot be read as parquet ({error}); write it again") from None
 

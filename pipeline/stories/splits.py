@@ -30,8 +30,7 @@ def story_lengths(frames: Path) -> list[StoryLength]:
     Raises:
         UserError: if the file is missing or is not a table of frames.
     """
-    first_frames = [("frame_index", "=", 0)]
-    table = read_frames(frames, ["story_id", "split", "n_frames"], first_frames)
+    table = read_frames(frames, ["story_id", "split", "n_frames"], {"frame_index": [0]})
     return [StoryLength(**row) for row in table.to_pylist()]
 
 

@@ -33,7 +33,7 @@ def test_more_frames_than_a_row_group_come_back_in_order(tmp_path: Path) -> None
     read = read_frames(path)
     assert read.schema.equals(FRAMES_SCHEMA)
     assert read["frame_index"].to_pylist() == list(range(count))
-    last = read_frames(path, ["story_id"], [("frame_index", "=", count - 1)])
+    last = read_frames(path, ["story_id"], {"frame_index": [count - 1]})
     assert last.to_pylist() == [{"story_id": "s"}]
 
 

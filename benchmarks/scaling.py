@@ -25,8 +25,8 @@ from pipeline.files import read_json
 from pipeline.params_yaml import read_yaml
 
 FACTOR = 16
-BATCH_STORIES = 4
-"""Of evaluate, in its captions and its likelihood; the smaller size has more test stories."""
+BATCH_STORIES = 6
+"""Of evaluate, in its captions and its likelihood: the test stories of the smaller size."""
 MEASURED = ("download", "prepare", "embed_image", "embed_text", "evaluate")
 BEFORE_TRAIN = ("download", "prepare", "split", "embed_image", "embed_text")
 

@@ -158,8 +158,7 @@ def iter_file(path: Path, columns: list[str] | None = None) -> Iterator[dict[str
                     ROWS_AT_A_TIME, row_groups=[group], columns=wanted, use_threads=False
                 ):
                     yield from batch.to_pylist()
-                # Every group has a size of its own, so Arrow's allocator would seldom find a freed
-                # block that fits, and would keep several groups' worth of them.
+                # Arrow's allocator would keep what it freed: several groups' worth of it.
                 pa.default_memory_pool().release_unused()
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path} cannot be read as parquet ({error}); write it again") from None

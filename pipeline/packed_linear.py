@@ -1,10 +1,10 @@
 """Linear layers with frozen weights, which are laid out once for the CPU's matrix kernels.
 
 oneDNN multiplies by a weight matrix in blocks, and a plain layer has it brought into blocks at
-every call. For weights that never change once is enough: at full size that takes a tenth off a
-training step or a pass through CLIP, and a third to a half off a step of generation, whose few
-rows cost less than the matrix. `torch.compile` does the same when it freezes a model, but wants a
-C++ compiler wherever the project runs.
+every call. For weights that never change once is enough: in the shapes of GPT-2 small, a product
+over thousands of rows is a tenth faster, and one over 8 or 32 rows, as in generation, 1.2 to 4
+times as fast. `torch.compile` does the same when it freezes a model, but wants a C++ compiler
+wherever the project runs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Likelihood of tokens under a frozen output layer, without ever holding all logits.
 
-GPT-2 has 50,257 logits for each supervised token: kept in float32 for a backward pass they are
-most of a training step's memory, and reading and writing them a fifth of its time. The head is
+GPT-2 has 50,257 logits for each supervised token: in float32 some 300 MB for a batch of 16, which
+a backward pass keeps and copies, and which took a fifth of a training step's time. The head is
 frozen, so all that the backward pass needs of them is the slope of each token's likelihood on its
 hidden state, which is computed while its logits are at hand. Cut Cross-Entropy (Wijmans et al.,
 2024, arXiv 2411.09009) and Liger Kernel (Hsu et al., 2024, arXiv 2410.10989) do alike on a GPU.
@@ -47,7 +47,8 @@ class _HeadNll(torch.autograd.Function):
                 slope = logprobs.exp_()  # of the nll on the logits: probabilities, less 1 ...
                 slope[torch.arange(len(wanted), device=wanted.device), wanted] -= 1  # ... there
                 slopes.append(head.grad_input(slope.to(hidden.dtype)))
-        ctx.save_for_backward(*([torch.cat(slopes)] if slopes else []))
+        if slopes:
+            ctx.save_for_backward(torch.cat(slopes))
         return torch.cat(nll)
 
     @staticmethod

@@ -16,7 +16,7 @@ import torch
 from benchmarks.baselines import PlainClip, bare_clip, bare_images
 from benchmarks.ratio import Ratio, interleaved, write_ratios
 from benchmarks.workbench import FRAMES, RAW
-from pipeline.device import let_waiting_threads_sleep, pick_device
+from pipeline.device import pick_device
 from pipeline.features.clip import FrozenClip
 from pipeline.features.embed import embed_images
 from pipeline.features.sources import stream_captions, stream_images
@@ -35,7 +35,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="JSON to write")
     out = parser.parse_args().out
-    let_waiting_threads_sleep()
     params = load_params().clip
     clip = FrozenClip.load(params.model, batch_size=params.batch_size)
     plain = PlainClip(Path(params.model), pick_device())

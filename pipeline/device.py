@@ -119,13 +119,3 @@ def make_deterministic(seed: int) -> None:
     # On by default, it writes NaN into every new tensor, to show reads of what nothing has written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-
-
-def let_waiting_threads_sleep() -> None:
-    """Have OpenMP's threads sleep while they wait instead of spinning; call it before torch loads.
-
-    For work beside torch's own, such as decoding images: a spinning thread keeps the core that a
-    decoder could use. Embedding the sample's 5,508 frames on two cores took 18.0 s with spinning
-    threads and 13.6 s with sleeping ones. A setting of the user's own stays.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from pipeline.device import let_waiting_threads_sleep
 from pipeline.errors import exit_cleanly
 from pipeline.features.clip import FrozenClip
 from pipeline.features.embed import embed_images, embed_texts
@@ -22,7 +21,6 @@ def main() -> None:
     arguments = parser.parse_args()
 
     clip_params = load_params().clip
-    let_waiting_threads_sleep()
     clip = FrozenClip.load(
         clip_params.model,
         clip_params.revision,

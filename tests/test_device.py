@@ -1,4 +1,3 @@
-import os
 import random
 import subprocess
 import sys
@@ -91,27 +90,3 @@ def test_make_deterministic_repeats_every_generator() -> None:
         assert torch.are_deterministic_algorithms_enabled()
     finally:
         torch.use_deterministic_algorithms(before)
-
-
-LIKE_THE_EMBED_STAGE = """
-import os, sys
-import stages.embed
-from pipeline.device import let_waiting_threads_sleep
-assert "torch" not in sys.modules, "OpenMP reads its settings when torch loads"
-let_waiting_threads_sleep()
-print(os.environ["OMP_WAIT_POLICY"])
-"""
-
-
-@pytest.mark.parametrize(("own", "then"), [(None, "passive"), ("active", "active")])
-def test_waiting_threads_sleep_unless_the_user_says_otherwise(own, then):
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
-    environment |= {"OMP_WAIT_POLICY": own} if own else {}
-    done = subprocess.run(
-        [sys.executable, "-c", LIKE_THE_EMBED_STAGE],
-        cwd=Path(__file__).parents[1],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout.strip() == then, done.stderr

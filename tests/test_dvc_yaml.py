@@ -55,9 +55,10 @@ def imports_of(file: str) -> frozenset[str]:
 
 
 def reachable(start: str) -> set[str]:
-    """Files of ours that run with `start`: itself and all imports, empty packages left out."""
+    """Files of ours that run with the script `start`: itself, its package and all that they import,
+    empty packages left out."""
     seen: set[str] = set()
-    waiting = [start]
+    waiting = [start, (Path(start).parent / "__init__.py").as_posix()]
     while waiting:
         file = waiting.pop()
         if file in seen or file == TRACKED_AS_PARAMS:

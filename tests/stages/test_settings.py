@@ -1,0 +1,66 @@
+"""What every stage process has set before PyTorch loads."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stages import SETTINGS
+
+ROOT = Path(__file__).parents[2]
+
+WHAT_A_SCRIPT_SEES = """
+import json, os, sys
+import stages
+assert "torch" not in sys.modules, "its libraries read these settings when they load"
+print(json.dumps({name: os.environ[name] for name in stages.SETTINGS}))
+"""
+
+MANY_SHAPES = """
+import stages
+import torch
+from pathlib import Path
+from pipeline.packed_linear import PackedLinear
+
+def resident():
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+layer = PackedLinear(torch.nn.Linear(768, 3072).requires_grad_(False))
+x = torch.randn(400, 768)
+layer(x)
+before = resident()
+for rows in range(100, 300):
+    layer(x[:rows])
+print(resident() - before)
+"""
+
+
+def run(script: str, **own: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=environment | own,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_they_stand_before_torch_loads():
+    assert json.loads(run(WHAT_A_SCRIPT_SEES)) == SETTINGS
+
+
+def test_a_setting_of_the_users_own_stays():
+    assert json.loads(run(WHAT_A_SCRIPT_SEES, GOMP_SPINCOUNT="7"))["GOMP_SPINCOUNT"] == "7"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_memory_does_not_grow_with_every_new_length_of_a_batch():
+    """At PyTorch's own settings these 200 lengths leave more than 400 MB behind."""
+    assert float(run(MANY_SHAPES)) < 200

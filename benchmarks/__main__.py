@@ -20,7 +20,10 @@ from pipeline.errors import exit_cleanly
 from pipeline.files import read_json, write_json
 
 RESULTS = Path(__file__).with_name("results.json")
-PARTS = ("embedding", "training", "generation", "adversarial", "scaling", "experiments")
+PARTS = (
+    *("embedding", "training", "sharing", "generation", "adversarial"),
+    *("scaling", "experiments"),
+)
 
 
 def main() -> None:

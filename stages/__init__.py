@@ -9,9 +9,10 @@ import os
 SETTINGS = {
     # How often an OpenMP thread that waits looks again before it sleeps. GNU's default, 300,000,
     # takes the cores from any other process and from a stage's own image decoders: on two cores,
-    # two trainings side by side were each 3.2 times as slow as one alone, and 1.9 times with this.
-    # A training alone is as fast; in one that never looks twice, every step takes a tenth longer.
-    "GOMP_SPINCOUNT": "1000",
+    # two trainings side by side were each 3 times as slow as one alone, and 2.2 times with this.
+    # Much less is no better: at 1,000, sampling captions, made of many small steps, took 10 to 15 %
+    # longer, at 5,000 as long as ever.
+    "GOMP_SPINCOUNT": "5000",
     # oneDNN keeps compiled kernels for the latest 1,024 shapes of its operands, and PyTorch keeps
     # as many of its own. Batches differ in length, so nearly every one adds some, which is memory
     # that grows for hours: 0.5 GB in the first 60 steps on the sample. Within a batch a dozen

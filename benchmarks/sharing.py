@@ -30,27 +30,15 @@ WARM_UP = 2
 
 def take_steps() -> float:
     """Train in the working directory, the folder of a full-size check: seconds of a step."""
-    import torch
-
-    from benchmarks.workbench import Workbench
-    from pipeline.training.optimiser import make_optimiser
-    from pipeline.training.supervised import SupervisedObjective
+    from benchmarks.workbench import Workbench  # here alone: who starts the trainings stays small
 
     bench = Workbench.open()
     batches = list(bench.examples.batches(WINDOWS))
-    generator = bench.generator.train()
-    objective = SupervisedObjective(generator, bench.params.loss)
-    parameters = generator.trainable()
-    optimiser = make_optimiser(parameters, bench.params.train)
+    step = bench.trainer()
     seconds = []
-    for step in range(WARM_UP + STEPS):
+    for n in range(WARM_UP + STEPS):
         started = time.perf_counter()
-        loss = objective(batches[step % len(batches)])["loss"]
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters.values(), bench.params.train.max_grad_norm)
-        optimiser.step()
-        loss.item()  # waits for an accelerator
+        step(batches[n % len(batches)])
         seconds.append(time.perf_counter() - started)
     return statistics.median(seconds[WARM_UP:])
 

@@ -3,14 +3,10 @@
 import argparse
 from pathlib import Path
 
-import torch
-
 from benchmarks.baselines import ON_THE_FLY_BATCH, OnTheFly, PlainClip, bare_step
 from benchmarks.ratio import Ratio, interleaved, write_ratios
 from benchmarks.workbench import Workbench
 from pipeline.training.batching import epoch_batches
-from pipeline.training.optimiser import make_optimiser
-from pipeline.training.supervised import SupervisedObjective
 
 ROUNDS = 3
 BATCH = 16
@@ -33,23 +29,11 @@ def main() -> None:
         bench.params.train,
     )
     batch = bench.examples.batch(rows)
-    generator = bench.generator.train()
-    objective = SupervisedObjective(generator, bench.params.loss)
-    parameters = generator.trainable()
-    optimiser = make_optimiser(parameters, bench.params.train)
-
-    def cached() -> None:
-        loss = objective(batch)["loss"]
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters.values(), bench.params.train.max_grad_norm)
-        optimiser.step()
-        loss.item()  # waits for an accelerator
-
+    step = bench.trainer()
     seconds = interleaved(
         ROUNDS,
-        cached=cached,
-        bare=lambda: bare_step(generator, batch),
+        cached=lambda: step(batch),
+        bare=lambda: bare_step(bench.generator, batch),
         on_the_fly=lambda: published.step(windows),
     )
     ours, bare = seconds["cached"] / len(rows), seconds["bare"] / len(rows)

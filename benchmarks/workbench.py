@@ -1,5 +1,6 @@
 """What the timed parts of the full-size check work with: its folder, opened."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,10 @@ from pipeline.model.language_model import load_prompts
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import Params, load_params
 from pipeline.stories.frames import read_frames
-from pipeline.training.examples import FRAME_COLUMNS, Examples, make_examples
+from pipeline.training.examples import FRAME_COLUMNS, Batch, Examples, make_examples
 from pipeline.training.memory import keep_freed_memory
+from pipeline.training.optimiser import make_optimiser
+from pipeline.training.supervised import SupervisedObjective
 
 RAW, FRAMES = Path("data/raw"), Path("data/stories/frames.parquet")
 
@@ -74,6 +77,23 @@ class Workbench:
         plain = StoryGenerator(self.generator.config, lm).to(self.device).eval()
         plain.load_trainable(self.generator.trainable_state())
         return plain
+
+    def trainer(self) -> Callable[[Batch], None]:
+        """A step of the training loop from cached features: losses, gradients, update."""
+        generator = self.generator.train()
+        objective = SupervisedObjective(generator, self.params.loss)
+        parameters = generator.trainable()
+        optimiser = make_optimiser(parameters, self.params.train)
+
+        def step(batch: Batch) -> None:
+            loss = objective(batch)["loss"]
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters.values(), self.params.train.max_grad_norm)
+            optimiser.step()
+            loss.item()  # waits for an accelerator
+
+        return step
 
     def on_disk(self, rows: NDArray[np.int64]) -> list[Window]:
         """The windows `rows` with their images as encoded bytes."""

@@ -22,4 +22,6 @@ SETTINGS = {
 }
 
 for _name, _value in SETTINGS.items():
-    os.environ.setdefault(_name, _value)
+    # A count would overrule the policy that a user has set for the same.
+    if _name != "GOMP_SPINCOUNT" or "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault(_name, _value)

@@ -67,7 +67,7 @@ def read_frames(
     with pq.ParquetFile(path) as file:
         # One group after the other: a scan of the file would hold several of them, unfiltered.
         groups = [_read_group(file, group, wanted, only) for group in range(file.num_row_groups)]
-    # Arrow's allocator would keep what it freed: of 8,000 frames, 29 MB for a table of one.
+    # Arrow's allocator would keep what it freed: 29 MB of 8,000 frames, for a table of 1 MB.
     pa.default_memory_pool().release_unused()
     return pa.concat_tables(groups) if groups else FRAMES_SCHEMA.empty_table().select(wanted)
 

@@ -16,7 +16,7 @@ WHAT_A_SCRIPT_SEES = """
 import json, os, sys
 import stages
 assert "torch" not in sys.modules, "its libraries read these settings when they load"
-print(json.dumps({name: os.environ[name] for name in stages.SETTINGS}))
+print(json.dumps({name: os.environ.get(name) for name in stages.SETTINGS}))
 """
 
 MANY_SHAPES = """
@@ -40,7 +40,8 @@ print(resident() - before)
 
 
 def run(script: str, **own: str) -> str:
-    environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    ours = {*SETTINGS, "OMP_WAIT_POLICY"}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=ROOT,
@@ -58,6 +59,10 @@ def test_they_stand_before_torch_loads():
 
 def test_a_setting_of_the_users_own_stays():
     assert json.loads(run(WHAT_A_SCRIPT_SEES, GOMP_SPINCOUNT="7"))["GOMP_SPINCOUNT"] == "7"
+
+
+def test_a_waiting_policy_of_the_users_own_is_not_overruled():
+    assert json.loads(run(WHAT_A_SCRIPT_SEES, OMP_WAIT_POLICY="active"))["GOMP_SPINCOUNT"] is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

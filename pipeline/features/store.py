@@ -22,6 +22,8 @@ from pipeline.files import replacing
 
 FORMAT_VERSION = 1
 SHARD_ROWS = 8192
+BLOCK_ROWS = 1024
+"""Rows of a shard that are read at a time."""
 KEY_BYTES = 32
 
 
@@ -82,25 +84,31 @@ def write_shard(
         embeddings: [N, D], unit norm; stored as float16.
         attributes: what the encoder says of itself (`FrozenClip.settings`), and its fingerprint.
     """
-    stored = np.ascontiguousarray(embeddings, np.float16)
+    keys, stored = _as_key_array(keys), np.ascontiguousarray(embeddings, np.float16)
     if len(keys) != len(stored):
         raise ValueError(f"{len(keys)} keys for {len(stored)} embeddings")
     with replacing(path) as partial, h5py.File(partial, "w", libver=("v110", "v110")) as file:
-        file.create_dataset("key", data=_as_key_array(keys), track_times=False)
+        file.create_dataset("key", data=keys, track_times=False)
         file.create_dataset("embedding", data=stored, track_times=False)
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["dim"] = stored.shape[1]
         file.attrs["dtype"] = "float16"
-        file.attrs["sha256"] = _digest(keys, stored)
+        file.attrs["sha256"] = hashlib.sha256(keys.tobytes() + stored.tobytes()).hexdigest()
         for name, value in attributes.items():
             file.attrs[name] = value
 
 
-def read_shard(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Read one shard whole.
+def read_shard(
+    path: Path, rows: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Read one shard and check it whole, but hold no more of it than is asked for.
+
+    Args:
+        path: its name.
+        rows: int64 [M], the rows whose embeddings are wanted, in any order; None for all N.
 
     Returns:
-        keys uint8 [N, 32], embeddings float16 [N, D], and the attributes.
+        keys uint8 [N, 32], embeddings float16 [M, D], and the attributes.
 
     Raises:
         UnreadableShardError: if the file is truncated, damaged, or of another format version.
@@ -109,20 +117,22 @@ def read_shard(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         # No locks: shards are never written in place, and network file systems refuse them.
         with h5py.File(path, "r", locking=False) as file:
             attributes = dict(file.attrs)
-            keys, embeddings = file["key"][()], file["embedding"][()]
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+            keys, stored = file["key"][()], file["embedding"]
+            wanted = np.arange(len(stored)) if rows is None else rows
+            embeddings = np.empty((len(wanted), *stored.shape[1:]), stored.dtype)
+            digest = hashlib.sha256(keys)
+            for start in range(0, len(stored), BLOCK_ROWS):
+                block = stored[start : start + BLOCK_ROWS]
+                digest.update(block)
+                here = np.flatnonzero((wanted >= start) & (wanted < start + len(block)))
+                embeddings[here] = block[wanted[here] - start]
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise UnreadableShardError(str(error).splitlines()[0]) from error
     if attributes.get("format_version") != FORMAT_VERSION:
         raise UnreadableShardError(f"format version {attributes.get('format_version')}")
-    if attributes.get("sha256") != _digest(keys, embeddings):
+    if attributes.get("sha256") != digest.hexdigest():
         raise UnreadableShardError("its content does not match its checksum")
     return keys, embeddings, attributes
-
-
-def _digest(keys: np.ndarray, embeddings: np.ndarray) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(keys).data)
-    digest.update(np.ascontiguousarray(embeddings).data)
-    return digest.hexdigest()
 
 
 def publish_shards(
@@ -166,7 +176,7 @@ class FeatureStore:
         attributes: dict[str, Any] = {}
         for path in paths:
             try:
-                shard_keys, _, shard_attributes = read_shard(path)
+                shard_keys, _, shard_attributes = read_shard(path, np.empty(0, np.int64))
             except UnreadableShardError as error:
                 raise UserError(
                     f"{path} cannot be read ({error}); delete {folder} and run dvc repro"
@@ -229,6 +239,5 @@ class FeatureStore:
         shard_of = np.searchsorted(self._starts, rows, side="right") - 1
         for number in np.unique(shard_of):
             here = np.flatnonzero(shard_of == number)
-            _, embeddings, _ = read_shard(self._shards[number])
-            result[here] = embeddings[rows[here] - self._starts[number]]
+            _, result[here], _ = read_shard(self._shards[number], rows[here] - self._starts[number])
         return result

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import UserError
-from pipeline.features.store import FeatureStore, KeyIndex, publish_shards, write_shard
+from pipeline.features.store import (
+    BLOCK_ROWS,
+    FeatureStore,
+    KeyIndex,
+    publish_shards,
+    read_shard,
+    write_shard,
+)
 
 ATTRIBUTES = {"modality": "text", "model": "m", "revision": "", "fingerprint": "f" * 64}
 
@@ -65,6 +72,20 @@ def test_missing_keys_are_counted(tmp_path: Path) -> None:
     publish_shards(tmp_path, [rows(0, 5)], ATTRIBUTES)
     with pytest.raises(UserError, match="2 of 3 keys"):
         FeatureStore.open(tmp_path).lookup(rows(4, 7)[0])
+
+
+def test_some_rows_of_a_shard_in_any_order(tmp_path: Path) -> None:
+    """More rows than are read at a time, wanted from every block, some twice."""
+    last = 2 * BLOCK_ROWS + 4
+    keys, vectors = rows(0, last + 1)
+    path = tmp_path / "00000.h5"
+    write_shard(path, keys, vectors, ATTRIBUTES)
+    wanted = np.array([last, 0, BLOCK_ROWS, BLOCK_ROWS - 1, 0, 2 * BLOCK_ROWS])
+    every_key, found, _ = read_shard(path, wanted)
+    np.testing.assert_array_equal(every_key, keys)
+    np.testing.assert_array_equal(found, vectors.astype(np.float16)[wanted])
+    assert read_shard(path, wanted[:0])[1].shape == (0, 8)
+    assert len(read_shard(path)[1]) == last + 1
 
 
 def test_unusable_stores_are_clear_errors(tmp_path: Path) -> None:

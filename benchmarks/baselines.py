@@ -53,10 +53,16 @@ class PlainClip:
         """Encoded images to embeddings [N, D], unit norm."""
         parts = []
         for batch in _batches(data):
-            pictures = [Image.open(io.BytesIO(image)).convert("RGB") for image in batch]
-            inputs = self.processor(images=pictures, return_tensors="pt").to(self.device)
-            parts.append(self.model.get_image_features(**inputs).pooler_output)
+            values = self.pixel_values(batch)
+            parts.append(self.model.get_image_features(pixel_values=values).pooler_output)
         return normalize(torch.cat(parts), dim=-1)
+
+    def pixel_values(self, data: Sequence[bytes]) -> Tensor:
+        """Encoded images to what the image tower takes, [N, 3, S, S]."""
+        pictures = [Image.open(io.BytesIO(image)).convert("RGB") for image in data]
+        inputs = self.processor(images=pictures, return_tensors="pt").to(self.device)
+        values: Tensor = inputs["pixel_values"]
+        return values
 
     @torch.inference_mode()
     def texts(self, texts: Sequence[str]) -> Tensor:

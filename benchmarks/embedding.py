@@ -45,10 +45,8 @@ def main() -> None:
 def _images(clip: FrozenClip, plain: PlainClip) -> list[Ratio]:
     rows = np.arange(_rows())
     data = [image.data for image in stream_images(RAW, FRAMES, rows[:BARE_ITEMS])]
-    pixels = np.stack([clip.preprocess(image) for image in data])
-    device = pick_device()
-    bare = bare_clip(Path(clip.folder.model), clip.precision, device)
-    values = clip.preprocess.normalised(torch.from_numpy(pixels).to(device)).to(bare.dtype)
+    bare = bare_clip(Path(clip.folder.model), clip.precision, pick_device())
+    values = plain.pixel_values(data).to(bare.dtype)
 
     def end_to_end() -> None:
         with tempfile.TemporaryDirectory(prefix="embed-", dir=".") as folder:
@@ -70,6 +68,7 @@ def _images(clip: FrozenClip, plain: PlainClip) -> list[Ratio]:
         f"bare {clip.precision}, images/s": limit,
         "plain Hugging Face, images/s": theirs,
     }
+    pixels = np.stack([clip.preprocess(image) for image in data])
     agreement = _agreement(clip.encode_images(pixels), plain.images(data))
     return [
         Ratio("embed images, parquet to shards, against bare", ours / limit, 0.95, figures=figures),

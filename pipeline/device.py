@@ -72,17 +72,6 @@ def _resolved(precision: str, on_cuda: bool) -> str:
     return "bfloat16" if on_cuda or cpu_prefers_bfloat16() else "float32"
 
 
-def pick_attention(dtype: torch.dtype, device: torch.device) -> str:
-    """Transformers' name of the attention that is fastest for `dtype` on `device`.
-
-    PyTorch's fused one ("sdpa"), but for bfloat16 on a CPU, where two plain products with a softmax
-    between them ("eager") took half its time at the lengths of captions and prompts.
-    """
-    import torch
-
-    return "eager" if device.type == "cpu" and dtype == torch.bfloat16 else "sdpa"
-
-
 def cpu_prefers_bfloat16() -> bool:
     """Whether this CPU is faster in bfloat16 (known on Linux; elsewhere taken as no).
 
@@ -90,15 +79,24 @@ def cpu_prefers_bfloat16() -> bool:
     Intel's AVX512-BF16 multiplies at no more than float32's rate: where a virtual machine hides
     AMX, ViT-B/32 ran at 0.6 of float32's speed.
     """
+    vendor, flags = _cpu()
+    return "amx_bf16" in flags or ("avx512_bf16" in flags and vendor == "AuthenticAMD")
+
+
+def cpu_has_amx() -> bool:
+    """Whether this CPU multiplies bfloat16 in tiles (known on Linux; elsewhere taken as no)."""
+    return "amx_bf16" in _cpu()[1]
+
+
+def _cpu() -> tuple[str, frozenset[str]]:
+    """Vendor and flags of the first core, as Linux names them."""
     try:
         text = CPU_INFO.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return False
+        return "", frozenset()
     first = text.split("\n\n", 1)[0]
     known = dict(re.findall(r"^(\w+)\s*: (.*)$", first, re.MULTILINE))
-    flags = known.get("flags", "").split()
-    amd = known.get("vendor_id") == "AuthenticAMD"
-    return "amx_bf16" in flags or ("avx512_bf16" in flags and amd)
+    return known.get("vendor_id", ""), frozenset(known.get("flags", "").split())
 
 
 def make_deterministic(seed: int) -> None:

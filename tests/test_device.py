@@ -9,8 +9,8 @@ import torch
 
 from pipeline import device
 from pipeline.device import (
+    cpu_has_amx,
     make_deterministic,
-    pick_attention,
     pick_device,
     pick_dtype,
     resolve_precision,
@@ -55,10 +55,12 @@ def test_the_precision_resolved_from_files_is_the_one_computed_in() -> None:
         assert str(pick_dtype(precision, pick_device())) == f"torch.{named}"
 
 
-def test_attention_follows_precision_and_device() -> None:
-    assert pick_attention(torch.bfloat16, CPU) == "eager"
-    assert pick_attention(torch.float32, CPU) == "sdpa"
-    assert {pick_attention(dtype, CUDA) for dtype in (torch.bfloat16, torch.float32)} == {"sdpa"}
+def test_amx_is_read_from_the_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for flags, found in (("avx512_bf16", False), ("avx512_bf16 amx_bf16 amx_tile", True)):
+        cpu_info(tmp_path, monkeypatch, flags, "GenuineIntel")
+        assert cpu_has_amx() is found
+    monkeypatch.setattr(device, "CPU_INFO", tmp_path / "none")
+    assert not cpu_has_amx()
 
 
 def test_unknown_precision_is_named() -> None:

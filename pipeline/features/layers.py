@@ -1,4 +1,4 @@
-"""CLIP's Transformer layers as they compute the same with less work. Nothing is approximated."""
+"""Layers of CLIP as they compute the same with less work. Nothing is approximated."""
 
 from typing import Any
 
@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.activations import QuickGELUActivation
+
+from pipeline.features.preprocess import ImagePreprocessor
 
 QUICK_GELU_FACTOR = 1.702
 """As in the published CLIP."""
@@ -26,6 +28,50 @@ def fuse_quick_gelu(mlp: Any) -> None:
         mlp.fc1.bias.mul_(QUICK_GELU_FACTOR)
         mlp.fc2.weight.div_(QUICK_GELU_FACTOR)
         mlp.activation_fn = nn.SiLU(inplace=True)
+
+
+class PatchEmbedding(nn.Module):
+    """CLIP's first layer for pixels as bytes: normalisation and convolution in one product.
+
+    Patches do not overlap, so the convolution is a linear layer over the pixels of each; and since
+    normalisation is linear in a byte, it goes into that layer's weights and bias. Bytes less
+    `CENTRE` are small and exact in bfloat16, which normalised values are not. On a CPU with AMX
+    the forward pass takes a twentieth less time.
+    """
+
+    CENTRE = 128
+
+    def __init__(self, convolution: nn.Conv2d, preprocessor: ImagePreprocessor):
+        """`convolution` has no padding and steps as far as it reaches."""
+        super().__init__()
+        self.side = convolution.kernel_size[0]
+        weight = convolution.weight.detach()  # [W, 3, side, side]
+        mean, std = (
+            weight.new_tensor(values)[:, None, None]
+            for values in (preprocessor.mean, preprocessor.std)
+        )
+        centre = (self.CENTRE * preprocessor.scale - mean) / std
+        bias = (weight * centre).sum(dim=(1, 2, 3))
+        if convolution.bias is not None:
+            bias = bias + convolution.bias.detach()
+        weight = (weight * (preprocessor.scale / std)).flatten(1)
+        self.linear = nn.Linear(weight.shape[1], weight.shape[0], device=weight.device)
+        self.linear.load_state_dict({"weight": weight, "bias": bias})
+        self.linear.requires_grad_(False)
+
+    @property
+    def weight(self) -> Tensor:
+        """Transformers asks it for the dtype."""
+        return self.linear.weight
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """pixels [B, 3, S, S], 0 to 255 in the weights' dtype, to [B, W, S / side, S / side]."""
+        batch, channels, height, width = pixels.shape
+        grid = (height // self.side, width // self.side)
+        patches = pixels.view(batch, channels, grid[0], self.side, grid[1], self.side)
+        patches = patches.permute(0, 2, 4, 1, 3, 5).reshape(batch, *grid, -1)
+        embedded: Tensor = self.linear(patches.sub_(self.CENTRE))
+        return embedded.permute(0, 3, 1, 2)
 
 
 class LastLayer(nn.Module):

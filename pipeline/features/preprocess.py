@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from pipeline.errors import UserError
-
-if TYPE_CHECKING:
-    import torch
 
 FITS = ("crop", "pad", "squash")
 
@@ -75,7 +72,7 @@ class ImagePreprocessor:
         """Decode and fit one image.
 
         Returns:
-            uint8 [3, size, size]; scaling and normalisation belong to `normalised`, per batch.
+            uint8 [3, size, size]; scaling and normalisation are left to the image tower.
 
         Raises:
             UserError: if Pillow cannot decode the bytes.
@@ -87,15 +84,6 @@ class ImagePreprocessor:
             raise UserError(f"the image cannot be decoded ({error})") from error
         fitted = getattr(self, f"_{self.fit}")(rgb)
         return np.ascontiguousarray(np.asarray(fitted).transpose(2, 0, 1))
-
-    def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels uint8 [..., 3, S, S] as the float32 values that the image tower takes.
-
-        On the device of `pixels`: bytes are a quarter of what would have to travel to it after.
-        """
-        values = pixels.float()
-        mean, std = (values.new_tensor(part)[:, None, None] for part in (self.mean, self.std))
-        return values.mul_(self.scale).sub_(mean).div_(std)
 
     def _crop(self, image: Image.Image) -> Image.Image:
         width, height = image.size

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pipeline.device import pick_attention, pick_dtype
+from pipeline.device import pick_dtype
 from pipeline.features.clip_folder import ClipFolder
 from pipeline.features.preprocess import ImagePreprocessor
 
@@ -28,33 +28,38 @@ LENGTH_STEP = 16
 
 
 def _load(
-    folder: ClipFolder, kept: Literal["vision", "text"], precision: str, device: torch.device
+    folder: ClipFolder,
+    kept: Literal["vision", "text"],
+    precision: str,
+    device: torch.device,
+    preprocessor: ImagePreprocessor | None = None,
 ) -> tuple[Any, LastLayer, Any]:
     """One frozen tower in eval mode: its Transformer in `precision`, the last layer of that, and
     the projection behind it, which stays in float32: it is small, and all that is left to do.
+
+    The image tower takes pixels as the `preprocessor` gives them.
     """
     from transformers import CLIPModel
 
-    from pipeline.features.layers import LastLayer, fuse_quick_gelu
+    from pipeline.attention import use_fastest_attention
+    from pipeline.features.layers import LastLayer, PatchEmbedding, fuse_quick_gelu
     from pipeline.packed_linear import pack_frozen
 
-    dtype = pick_dtype(precision, device)
-    model = CLIPModel.from_pretrained(
-        folder.path,
-        dtype="float32",
-        use_safetensors=True,
-        attn_implementation=pick_attention(dtype, device),
-    )
+    model = CLIPModel.from_pretrained(folder.path, dtype="float32", use_safetensors=True)
     model.eval().requires_grad_(False)
     if kept == "vision":
         transformer, projection = model.vision_model, model.visual_projection
     else:
         transformer, projection = model.text_model, model.text_projection
+    if preprocessor is not None:
+        embeddings = transformer.embeddings
+        embeddings.patch_embedding = PatchEmbedding(embeddings.patch_embedding, preprocessor)
     layers = transformer.encoder.layers
     for layer in layers:
         fuse_quick_gelu(layer.mlp)
     layers[-1] = LastLayer(layers[-1], causal=kept == "text")
-    transformer.to(device, dtype)
+    transformer.to(device, pick_dtype(precision, device))
+    use_fastest_attention(transformer, device)
     pack_frozen(transformer)
     return transformer, layers[-1], projection.to(device)
 
@@ -80,10 +85,11 @@ class ImageTower:
     ) -> None:
         import torch
 
-        self.preprocessor = preprocessor
         self.batch_size = batch_size
         self.device = device
-        self.transformer, last, self.projection = _load(folder, "vision", precision, device)
+        self.transformer, last, self.projection = _load(
+            folder, "vision", precision, device, preprocessor
+        )
         last.read_at = torch.zeros(batch_size, dtype=torch.int64, device=device)  # the class token
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
@@ -100,8 +106,7 @@ class ImageTower:
         filled = np.zeros((self.batch_size, *pixels.shape[1:]), np.uint8)
         filled[: len(pixels)] = pixels
         with torch.inference_mode():
-            values = self.preprocessor.normalised(torch.from_numpy(filled).to(self.device))
-            hidden = self.transformer(pixel_values=values.to(self.transformer.dtype))
+            hidden = self.transformer(pixel_values=torch.from_numpy(filled).to(self.device))
             return _unit(self.projection(hidden.pooler_output.float()))[: len(pixels)]
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from pipeline.device import pick_attention, pick_device
+from pipeline.attention import use_fastest_attention
+from pipeline.device import pick_device
 from pipeline.errors import UserError
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.prompt import PromptBuilder
@@ -24,16 +25,13 @@ def load_language_model(model: str, revision: str | None, dtype: torch.dtype) ->
         activation = getattr(config, "activation_function", None)
         if activation in FUSED_ACTIVATIONS:
             config.activation_function = FUSED_ACTIVATIONS[activation]
-        return AutoModelForCausalLM.from_pretrained(
-            model,
-            revision=revision,
-            config=config,
-            dtype=dtype,
-            attn_implementation=pick_attention(dtype, pick_device()),
-            use_safetensors=True,
+        lm = AutoModelForCausalLM.from_pretrained(
+            model, revision=revision, config=config, dtype=dtype, use_safetensors=True
         )
     except (OSError, ValueError) as error:
         raise _not_found(model, revision, error) from error
+    use_fastest_attention(lm, pick_device())
+    return lm
 
 
 def load_prompts(config: GeneratorConfig) -> PromptBuilder:

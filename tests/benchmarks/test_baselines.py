@@ -76,7 +76,7 @@ def test_clip(clip: FrozenClip, plain: PlainClip, tiny_clip: Path, windows: list
     pixels = np.stack([clip.preprocess(image) for image in data])
     ours = clip.encode_images(pixels)
     np.testing.assert_allclose(plain.images(data).numpy(), ours, atol=2e-6)
-    values = clip.preprocess.normalised(torch.from_numpy(pixels))
+    values = plain.pixel_values(data)
     bare = bare_images(bare_clip(tiny_clip, "float32", CPU), values, batch_size=2)
     np.testing.assert_allclose(bare / np.linalg.norm(bare, axis=1, keepdims=True), ours, atol=2e-6)
     np.testing.assert_allclose(plain.texts(SAID).numpy(), clip.encode_texts(SAID), atol=2e-6)

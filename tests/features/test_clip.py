@@ -84,7 +84,9 @@ def test_texts_are_embedded_as_transformers_does(clip, reference, tiny_clip) -> 
     np.testing.assert_allclose(clip.encode_texts(texts), unit(theirs), atol=2e-6)
 
 
-def test_an_image_does_not_depend_on_its_batch(clip, pixels) -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_an_image_does_not_depend_on_its_batch(tiny_clip: Path, pixels, precision: str) -> None:
+    clip = load(tiny_clip, batch_size=8, precision=precision)
     alone = np.concatenate([clip.encode_images(pixels[i : i + 1]) for i in range(20)])
     order = np.random.default_rng(0).permutation(20)
     shuffled = np.empty_like(alone)
@@ -93,9 +95,12 @@ def test_an_image_does_not_depend_on_its_batch(clip, pixels) -> None:
     assert np.array_equal(shuffled, alone)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("overflow", ["truncate", "chunks"])
-def test_a_caption_does_not_depend_on_its_batch(tiny_clip: Path, overflow: str) -> None:
-    clip = load(tiny_clip, batch_size=8, text_overflow=overflow)
+def test_a_caption_does_not_depend_on_its_batch(
+    tiny_clip: Path, overflow: str, precision: str
+) -> None:
+    clip = load(tiny_clip, batch_size=8, text_overflow=overflow, precision=precision)
     texts = [LONG[i : 40 + 31 * i] for i in range(21)]
     alone = np.concatenate([clip.encode_texts([text]) for text in texts])
     order = np.random.default_rng(0).permutation(21)

@@ -7,11 +7,6 @@ from pipeline.errors import UserError, exit_cleanly
 from pipeline.model.layout import PARAMS_FILE, copy_model
 from pipeline.params import Params, load_params
 
-ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("model", "training", "captioning", "packed_linear.py")
-CODE = tuple(ROOT / "pipeline" / room for room in ROOMS)
-"""Where the modules that decide how training goes are: other code takes up no checkpoint."""
-
 GROUPS = {"seed", "loss", "train", "generate", "gan"}
 """Parameters that this stage depends on, besides those that made the baseline."""
 
@@ -56,7 +51,13 @@ def _train(paths: argparse.Namespace, params: Params) -> None:
     from pipeline.stories.splits import read_splits
     from pipeline.training.adversarial import AdversarialObjective
     from pipeline.training.caption_source import make_source
-    from pipeline.training.checkpoint import Checkpoints, run_key, table_bytes
+    from pipeline.training.checkpoint import (
+        PIPELINE,
+        TRAINING_CODE,
+        Checkpoints,
+        run_key,
+        table_bytes,
+    )
     from pipeline.training.curves import Curves
     from pipeline.training.examples import FRAME_COLUMNS, make_examples
     from pipeline.training.loop import train_loop
@@ -121,7 +122,7 @@ def _train(paths: argparse.Namespace, params: Params) -> None:
             "device": str(device),
         },
         [table_bytes(frames), fingerprint.encode()],
-        CODE,
+        (*TRAINING_CODE, PIPELINE / "captioning"),
     )
     checkpoints = Checkpoints(storycache_home() / "training" / key)
     schedule = {"epochs": gan.epochs, "lr": gan.lr, "warmup_steps": gan.warmup_steps}

@@ -17,16 +17,12 @@ from pipeline.model.language_model import load_prompts
 from pipeline.params import load_params
 from pipeline.stories.frames import read_frames
 from pipeline.stories.splits import read_splits
-from pipeline.training.checkpoint import Checkpoints, run_key, table_bytes
+from pipeline.training.checkpoint import TRAINING_CODE, Checkpoints, run_key, table_bytes
 from pipeline.training.curves import Curves
 from pipeline.training.examples import FRAME_COLUMNS, make_examples
 from pipeline.training.loop import train_loop
 from pipeline.training.memory import keep_freed_memory
 from pipeline.training.supervised import SupervisedObjective
-
-ROOT = Path(__file__).resolve().parents[1]
-CODE = tuple(ROOT / "pipeline" / room for room in ("model", "training", "packed_linear.py"))
-"""Where the modules that decide how training goes are: other code takes up no checkpoint."""
 
 GROUPS = {"seed", "context", "fusion", "decoder", "prompt", "loss", "train"}
 """Parameters that this stage depends on; kept in the model folder."""
@@ -83,7 +79,7 @@ def main() -> None:
             "device": str(device),
         },
         [table_bytes(frames), generator.fingerprint().encode()],
-        CODE,
+        TRAINING_CODE,
     )
     checkpoints = Checkpoints(storycache_home() / "training" / key)
     with Curves(paths.live) as curves:

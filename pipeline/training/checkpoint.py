@@ -25,6 +25,11 @@ from pipeline.files import replacing
 from pipeline.training.optimiser import load_optimiser_state, optimiser_state
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
+PIPELINE = Path(__file__).resolve().parents[1]
+TRAINING_CODE = tuple(
+    PIPELINE / place for place in ("model", "training", "attention.py", "packed_linear.py")
+)
+"""The modules that decide how training goes, for `run_key`: other code takes up no checkpoint."""
 
 
 @dataclass

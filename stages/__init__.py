@@ -9,14 +9,16 @@ import os
 SETTINGS = {
     # How often an OpenMP thread that waits looks again before it sleeps. GNU's default, 300,000,
     # takes the cores from any other process and from a stage's own image decoders: on two cores,
-    # two trainings side by side were each 3 times as slow as one alone, and 2.2 times with this.
+    # two trainings side by side were each 3 times as slow as one alone (12 times with AMX), and 2.2
+    # times (1.5) with this. A lone training pays for it with AMX, where regions are short: 7 %.
     # Much less is no better: at 1,000, sampling captions, made of many small steps, took 10 to 15 %
     # longer, at 5,000 as long as ever.
     "GOMP_SPINCOUNT": "5000",
     # oneDNN keeps compiled kernels for the latest 1,024 shapes of its operands, and PyTorch keeps
     # as many of its own. Batches differ in length, so nearly every one adds some, which is memory
     # that grows for hours: 0.5 GB in the first 60 steps on the sample. Within a batch a dozen
-    # shapes come back, layer after layer; with room for these, steps take no longer.
+    # shapes come back, layer after layer; with room for these, steps take no longer, save with AMX
+    # at full size, where a step of two windows takes 9 % longer.
     "LRU_CACHE_CAPACITY": "16",
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16",
 }

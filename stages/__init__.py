@@ -10,7 +10,7 @@ SETTINGS = {
     # How often an OpenMP thread that waits looks again before it sleeps. GNU's default, 300,000,
     # takes the cores from any other process and from a stage's own image decoders: on two cores,
     # two trainings side by side were each 3 times as slow as one alone (12 times with AMX), and 2.2
-    # times (1.5) with this. A lone training pays for it with AMX, where regions are short: 7 %.
+    # times (1.5) with this. With AMX a lone training pays for it, at full size with 7 %.
     # Much less is no better: at 1,000, sampling captions, made of many small steps, took 10 to 15 %
     # longer, at 5,000 as long as ever.
     "GOMP_SPINCOUNT": "5000",

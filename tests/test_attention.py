@@ -90,6 +90,16 @@ def test_without_a_mask_a_single_query_sees_every_key() -> None:
     torch.testing.assert_close(found.float(), expected(*own, None, False, None), **BFLOAT16)
 
 
+@pytest.mark.parametrize("ours", [plain_attention, fused_forward_attention])
+def test_a_position_bias_counts(ours) -> None:
+    """As MPT's attention hands one in, on top of its causal mask."""
+    own = states(2, 2, 1, 5, 5)
+    bias = torch.randn(1, 2, 5, 5).bfloat16()
+    found, _ = ours(SimpleNamespace(is_causal=True), *own, None, position_bias=bias)
+    mask = bias.float().masked_fill(torch.ones(5, 5).triu(1).bool(), float("-inf"))
+    torch.testing.assert_close(found.float(), expected(*own, mask, False, None), **BFLOAT16)
+
+
 def small_lm(dtype: torch.dtype, **settings: object):
     config = GPT2Config(n_embd=16, n_head=2, n_layer=2, vocab_size=50, n_positions=32)
     return AutoModelForCausalLM.from_config(config, dtype=dtype, **settings).eval()

@@ -42,7 +42,7 @@ class PatchEmbedding(nn.Module):
     CENTRE = 128
 
     def __init__(self, convolution: nn.Conv2d, preprocessor: ImagePreprocessor):
-        """`convolution` has no padding and steps as far as it reaches."""
+        """`convolution` is CLIP's: no padding, no bias, and it steps as far as it reaches."""
         super().__init__()
         self.side = convolution.kernel_size[0]
         weight = convolution.weight.detach()  # [W, 3, side, side]
@@ -52,8 +52,6 @@ class PatchEmbedding(nn.Module):
         )
         centre = (self.CENTRE * preprocessor.scale - mean) / std
         bias = (weight * centre).sum(dim=(1, 2, 3))
-        if convolution.bias is not None:
-            bias = bias + convolution.bias.detach()
         weight = (weight * (preprocessor.scale / std)).flatten(1)
         self.linear = nn.Linear(weight.shape[1], weight.shape[0], device=weight.device)
         self.linear.load_state_dict({"weight": weight, "bias": bias})

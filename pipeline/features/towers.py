@@ -10,7 +10,7 @@ do not depend on the other rows or on its place among them; a test holds this bi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,7 +29,6 @@ LENGTH_STEP = 16
 
 def _load(
     folder: ClipFolder,
-    kept: Literal["vision", "text"],
     precision: str,
     device: torch.device,
     preprocessor: ImagePreprocessor | None = None,
@@ -37,7 +36,7 @@ def _load(
     """One frozen tower in eval mode: its Transformer in `precision`, the last layer of that, and
     the projection behind it, which stays in float32: it is small, and all that is left to do.
 
-    The image tower takes pixels as the `preprocessor` gives them.
+    With a preprocessor it is the image tower, for pixels as that one gives them; else the text's.
     """
     from transformers import CLIPModel
 
@@ -47,17 +46,16 @@ def _load(
 
     model = CLIPModel.from_pretrained(folder.path, dtype="float32", use_safetensors=True)
     model.eval().requires_grad_(False)
-    if kept == "vision":
-        transformer, projection = model.vision_model, model.visual_projection
-    else:
+    if preprocessor is None:
         transformer, projection = model.text_model, model.text_projection
-    if preprocessor is not None:
+    else:
+        transformer, projection = model.vision_model, model.visual_projection
         embeddings = transformer.embeddings
         embeddings.patch_embedding = PatchEmbedding(embeddings.patch_embedding, preprocessor)
     layers = transformer.encoder.layers
     for layer in layers:
         fuse_quick_gelu(layer.mlp)
-    layers[-1] = LastLayer(layers[-1], causal=kept == "text")
+    layers[-1] = LastLayer(layers[-1], causal=preprocessor is None)
     transformer.to(device, pick_dtype(precision, device))
     use_fastest_attention(transformer, device)
     pack_frozen(transformer)
@@ -87,9 +85,7 @@ class ImageTower:
 
         self.batch_size = batch_size
         self.device = device
-        self.transformer, last, self.projection = _load(
-            folder, "vision", precision, device, preprocessor
-        )
+        self.transformer, last, self.projection = _load(folder, precision, device, preprocessor)
         last.read_at = torch.zeros(batch_size, dtype=torch.int64, device=device)  # the class token
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
@@ -128,9 +124,7 @@ class TextTower:
         self.device = device
         self.tokenizer = AutoTokenizer.from_pretrained(folder.path)
         self.max_tokens = min(self.tokenizer.model_max_length, folder.text_positions)
-        self.transformer, self.last_layer, self.projection = _load(
-            folder, "text", precision, device
-        )
+        self.transformer, self.last_layer, self.projection = _load(folder, precision, device)
 
     def encode(
         self, texts: list[str], progress: Callable[[int], object] | None = None

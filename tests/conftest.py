@@ -27,10 +27,11 @@ CORPUS = [
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_torch_thread() -> None:
+def _torch_threads() -> None:
+    """As many as stage processes that tests start will have: one, if nothing else is asked for."""
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 @pytest.fixture(autouse=True)

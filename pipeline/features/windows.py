@@ -48,7 +48,7 @@ def make_windows(frames: pa.Table, story_ids: Sequence[str], k: int, mode: str) 
     unknown = [story for story in story_ids if story not in place]
     if unknown:
         raise UserError(
-            f"{len(unknown)} stories of the split are not in the frames table, {unknown[0]} for "
+            f"{len(unknown)} stories of the split are not in the frames table, {unknown[0]:.100} for "
             "one; run the split stage again (dvc repro)"
         )
     chosen = np.array([place[story] for story in story_ids], np.int64)

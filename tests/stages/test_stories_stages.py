@@ -85,6 +85,35 @@ def test_parquet_of_ones_own_is_limited_and_what_is_wrong_is_set_aside(
     assert "set split.test to carved" in error_line(run_stage(*SPLIT))
 
 
+def test_prepare_warns_of_what_train_and_test_share_and_cuts_where_asked(
+    tmp_path: Path, run_stage: RunStage, set_params: SetParams
+) -> None:
+    bad = story_row("bad")
+    bad["images"][4] = {"bytes": b"no image", "path": None}
+    write_stories([story_row("0"), story_row("1"), bad], tmp_path / "data/raw/train")
+    write_stories([story_row("0"), story_row("1", n_frames=6)], tmp_path / "data/raw/test")
+    set_params()
+    done = run_stage(*PREPARE)
+    succeed(done)
+    assert "warning: 1 of the test stories kept are train stories too" in done.stderr
+    assert "prepare: 4 of 5 stories kept, 1 refused (1 image), 2 named split/id" in done.stderr
+
+    set_params(dataset__bad_frame="cut")
+    done = run_stage(*PREPARE)
+    succeed(done)
+    assert "prepare: 5 of 5 stories kept, 0 refused, 1 cut before a bad frame" in done.stderr
+    lengths = read_frames(tmp_path / "data/stories/frames.parquet", None, {"frame_index": [0]})
+    assert dict(
+        zip(*(lengths[name].to_pylist() for name in ("story_id", "n_frames")), strict=True)
+    ) == {
+        "0": 5,
+        "1": 5,
+        "bad": 4,
+        "test/0": 5,
+        "test/1": 6,
+    }
+
+
 def test_a_folder_in_the_hubs_layout_is_downloaded_without_network(
     tmp_path: Path, run_stage: RunStage, set_params: SetParams
 ) -> None:

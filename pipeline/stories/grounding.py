@@ -10,7 +10,6 @@ Source of the tags: Oliveira and Martins, StoryReasoning (arXiv:2505.10292).
 """
 
 import re
-from dataclasses import dataclass
 
 from pipeline.stories.plain import is_blank, legible, without_layout
 
@@ -89,24 +88,12 @@ def frame_captions(story: str, n_frames: int) -> list[str]:
     Returns:
         `n_frames` captions; the empty string for a frame without words.
     """
-    segments = _segments(_whole(story))
-    closed = all(segment.told is not None for segment in segments)
     texts: list[list[str]] = [[] for _ in range(n_frames)]
-    for segment in segments:
-        if 1 <= segment.frame <= n_frames:
-            text = segment.told if closed and segment.told is not None else segment.text
-            texts[segment.frame - 1].append(without_layout(_untagged(text)))
+    for frame, text in _segments(_whole(story)):
+        if 1 <= frame <= n_frames:
+            texts[frame - 1].append(without_layout(_untagged(text)))
     captions = [" ".join(" ".join(parts).split()) for parts in texts]
     return ["" if is_blank(caption) else caption for caption in captions]
-
-
-@dataclass
-class _Segment:
-    """What stands between the opening tag of a frame and the next one."""
-
-    frame: int
-    text: str
-    told: str | None  # up to the last `</gdi>`; None without one
 
 
 def _whole(story: str) -> str:
@@ -114,8 +101,8 @@ def _whole(story: str) -> str:
     return _CUT_OFF.sub("", legible(story))
 
 
-def _segments(story: str) -> list[_Segment]:
-    """The segments of a story in the order of the text."""
+def _segments(story: str) -> list[tuple[int, str]]:
+    """Frame and text of every segment, in the order of the story."""
     opened: list[tuple[int, int, int]] = []  # frame, start and end of the tag
     closed: dict[int, int] = {}  # which of them -> start of its last `</gdi>`
     for tag in _TAG.finditer(story):
@@ -126,10 +113,9 @@ def _segments(story: str) -> list[_Segment]:
         elif (frame := _frame_number(tag["ids"] or tag["any"] or tag["sure"] or "")) is not None:
             opened.append((frame, tag.start(), tag.end()))
     ends = [*(start for _, start, _ in opened), len(story)][1:]
-    return [
-        _Segment(frame, story[start:end], story[start : closed[n]] if n in closed else None)
-        for n, ((frame, _, start), end) in enumerate(zip(opened, ends, strict=True))
-    ]
+    if all(n in closed for n in range(len(opened))):
+        ends = [closed[n] for n in range(len(opened))]
+    return [(frame, story[start:end]) for (frame, _, start), end in zip(opened, ends, strict=True)]
 
 
 def _frame_number(ids: str) -> int | None:

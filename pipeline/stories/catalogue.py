@@ -1,5 +1,6 @@
 """The prepare stage's work: raw stories checked, their frames listed, the refused set aside."""
 
+import functools
 import itertools
 import json
 import os
@@ -16,6 +17,7 @@ from pipeline.files import replacing, write_json
 from pipeline.stories.distributions import Distributions, write_plots
 from pipeline.stories.examination import REASONS, Refusal, Story, examine
 from pipeline.stories.frames import content_key, writing_frames
+from pipeline.stories.pixels import LARGEST
 from pipeline.stories.schema import SPLITS, count_stories, iter_stories, story_files
 from pipeline.stories.summary import Summary
 
@@ -24,7 +26,14 @@ STORIES_AHEAD = 16  # examined at a time: what bounds the images held in memory
 Located = tuple[str, int, dict[str, Any]]  # file relative to the raw folder, row in it, the row
 
 
-def prepare(raw: Path, frames: Path, summary: Path, quarantine: Path, plots: Path) -> Summary:
+def prepare(
+    raw: Path,
+    frames: Path,
+    summary: Path,
+    quarantine: Path,
+    plots: Path,
+    max_megapixels: float = LARGEST,
+) -> Summary:
     """Check the stories of a raw folder and write the table of frames, the summary, the quarantine.
 
     Streams: what is held in memory is a few stories, and a digest of every story id. The files
@@ -37,6 +46,7 @@ def prepare(raw: Path, frames: Path, summary: Path, quarantine: Path, plots: Pat
         quarantine: JSON lines, a row per story refused: story_id, split, row (number within the
             split, from 0), kind, reason, detail.
         plots: folder of `Distributions.plots`, a JSON file each.
+        max_megapixels: millions of pixels above which an image is refused.
 
     Raises:
         UserError: if there are no stories, or if not a single one can be used; all files
@@ -52,7 +62,7 @@ def prepare(raw: Path, frames: Path, summary: Path, quarantine: Path, plots: Pat
         refused_path.open("w", encoding="utf-8", newline="\n") as refused,
     ):
         located = tqdm(iter_stories(raw), "prepare", count_stories(raw), unit="story")
-        for (file, row_number, row), outcome in _examined(located):
+        for (file, row_number, row), outcome in _examined(located, max_megapixels):
             split = file.split("/", 1)[0]
             outcome = _unless_duplicate(row["story_id"], outcome, seen)
             gathered.add(split, row, outcome)
@@ -86,12 +96,15 @@ def _check_layout(raw: Path) -> None:
             raise UserError(f"{path} lies neither in {raw}/train nor in {raw}/test; move it there")
 
 
-def _examined(located: Iterable[Located]) -> Iterator[tuple[Located, Story | Refusal]]:
+def _examined(
+    located: Iterable[Located], max_megapixels: float
+) -> Iterator[tuple[Located, Story | Refusal]]:
     """Examine stories on all cores (decoding releases the interpreter's lock), in their order."""
     stream = iter(located)
+    look = functools.partial(examine, max_megapixels=max_megapixels)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while batch := list(itertools.islice(stream, STORIES_AHEAD)):
-            yield from zip(batch, pool.map(examine, [row for _, _, row in batch]), strict=True)
+            yield from zip(batch, pool.map(look, [row for _, _, row in batch]), strict=True)
 
 
 def _unless_duplicate(

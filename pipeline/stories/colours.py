@@ -110,7 +110,10 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         )
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+        target = ImageCms.createProfile("sRGB")
+        # The shortcut that LittleCMS finds for grey is several levels off in the dark.
+        flags = ImageCms.Flags.NOOPTIMIZE if mode == "L" else ImageCms.Flags.NONE
+        transform = ImageCms.buildTransform(source, target, mode, "RGB", flags=flags)
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
         return None  # broken, or for other colours than the image's
     if mode == "CMYK":

@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "JPEG2000"),
-    *("PPM", "QOI", "PCX", "SGI", "TGA"),
+    *("PPM", "QOI", "PCX", "SGI", "ICO", "TGA"),
 )
 """Raster formats alone: to some of the others Pillow starts a program (to EPS, Ghostscript)."""
 
@@ -85,7 +85,7 @@ def check(encoded: bytes, max_megapixels: float = LARGEST) -> tuple[int, int]:
 
     def examine(image: ImageFile) -> tuple[int, int]:
         width, height = image.size
-        if width * height > max_megapixels * 1e6:
+        if width * height / 1e6 > max_megapixels:
             raise UserError(
                 f"the image has {width} x {height} pixels, more than dataset.max_megapixels, "
                 f"{max_megapixels:g} million; scale it down or raise that"

@@ -98,9 +98,7 @@ def test_a_row_group_may_hold_more_than_arrow_gives_in_one_piece(tmp_path: Path)
     story = pa.table(columns, schema=STORY_SCHEMA)
     path = tmp_path / "train" / "00000.parquet"
     path.parent.mkdir()
-    pq.write_table(
-        pa.concat_tables([story] * 15), path, compression="zstd", use_dictionary=False
-    )
+    pq.write_table(pa.concat_tables([story] * 15), path, compression="zstd", use_dictionary=False)
     assert pq.read_metadata(path).num_row_groups == 1
     found = read_images(tmp_path, [Place("train/00000.parquet", row, 1) for row in (0, 14)])
     assert [len(data) for data in found] == [75_000_000] * 2

@@ -73,7 +73,8 @@ def read_pictures(raw: Path, places: Sequence[Place]) -> Iterator[Image.Image]:
 def _read_file(file: pq.ParquetFile, path: Path, places: Iterable[Place]) -> Iterator[bytes]:
     sizes = (file.metadata.row_group(group).num_rows for group in range(file.num_row_groups))
     starts = list(itertools.accumulate(sizes, initial=0))
-    at, stories, images = -1, iter(()), None  # `images` are those of row `at`
+    stories: Iterator[pa.RecordBatch] = iter(())
+    at, images = -1, None  # the row read last, and its images
     for place in places:
         group = bisect.bisect_right(starts, place.row) - 1
         if place.row != at and group < file.num_row_groups:
@@ -83,10 +84,11 @@ def _read_file(file: pq.ParquetFile, path: Path, places: Iterable[Place]) -> Ite
                 )
                 at = starts[group] - 1
             for story in itertools.islice(stories, place.row - at):
-                images = story.column(0)[0]
+                images = story.column(0)[0].values
             at = place.row
-        image = images[place.index] if at == place.row and place.index < len(images) else None
-        if image is None or (encoded := image["bytes"].as_py()) is None:
+        here = images if at == place.row and images is not None else ()
+        encoded = here[place.index]["bytes"].as_py() if place.index < len(here) else None
+        if encoded is None:
             raise UserError(
                 f"{path} has no image {place.index} in row {place.row}: it is not the file that "
                 "the frames table was made from; run dvc repro"

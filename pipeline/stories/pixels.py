@@ -20,13 +20,12 @@ FORMATS = (
 )
 """Raster formats alone: to some of the others Pillow starts a program (to EPS, Ghostscript)."""
 
-XML = rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml.*?\?>|<!--.*?-->|<!DOCTYPE svg.*?>|\s)*"
 UNREAD = {
-    "HEIC": rb".{4}ftyp.{0,80}?(?:hei[cmsx]|hev[cmsx]|mif1|msf1)",
+    "HEIC": rb".{4}ftyp(?!.{0,80}avi[fs]).{0,80}(?:hei[cmsx]|hev[cmsx]|mif1|msf1)",
     "JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL ",
     "EPS": rb"%!PS|\xc5\xd0\xd3\xc6",
     "PDF": rb"%PDF-",
-    "SVG": XML + rb"<svg",
+    "SVG": rb"(?:\xef\xbb\xbf)?\s*(?=<(?:\?xml|!--|!DOCTYPE svg|svg)).*?<svg",
 }
 """Formats that people keep pictures in and that are not read, with how their files begin."""
 

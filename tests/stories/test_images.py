@@ -70,13 +70,14 @@ def test_what_is_not_there_is_named(raw: Path, where: Place, sentence: str) -> N
 
 
 def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
-    row = story_row("s", images=images(b"no image", None))
-    write_stories([row], tmp_path / "train")
+    row = story_row("s", images=[*images(b"no image", None), None])
+    write_stories([row, row | {"images": None}], tmp_path / "train")
     file = "train/00000.parquet"
     with pytest.raises(UserError, match=r"00000.parquet, image 0 of row 0: .* cannot be decoded"):
         list(read_pictures(tmp_path, [Place(file, 0, 0)]))
-    with pytest.raises(UserError, match="no image 1 in row 0"):
-        list(read_images(tmp_path, [Place(file, 0, 1)]))
+    for row_number, index in ((0, 1), (0, 2), (1, 0)):
+        with pytest.raises(UserError, match=f"no image {index} in row {row_number}"):
+            list(read_images(tmp_path, [Place(file, row_number, index)]))
     (tmp_path / file).write_bytes((tmp_path / file).read_bytes()[:-20])
     with pytest.raises(UserError, match="cannot be read as parquet"):
         list(read_images(tmp_path, [Place(file, 0, 0)]))

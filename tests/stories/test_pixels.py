@@ -71,6 +71,22 @@ def test_exif_turns_an_image(form: str, orientation: int) -> None:
     assert near(corners(image), ORIENTED[orientation], 12)
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "I;16"])
+def test_exif_turns_an_image_of_any_mode(mode: str) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    white = {"L": 255, "P": 1, "1": 1, "I;16": 65535, "LA": (255, 255), "RGBA": (255,) * 4}[mode]
+    image = Image.new(mode, (30, 20), (0, 255) if mode == "LA" else "black")
+    if mode == "P":
+        image = Image.new("P", (30, 20), 0)
+        image.putpalette([0, 0, 0, 255, 255, 255])
+    image.paste(white, (0, 0, 10, 20))
+    data = encoded(image, "PNG", exif=exif)
+    found = np.asarray(decode(data))
+    assert check(data) == (20, 30)
+    assert (found[:10] == 255).all() and (found[10:] == 0).all()
+
+
 @pytest.mark.parametrize("exif", [b"Exif\0\0nonsense", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff", b"x"])
 def test_a_damaged_exif_block_says_nothing(exif: bytes) -> None:
     data = encoded(four_corners(), "JPEG", exif=exif)
@@ -160,7 +176,15 @@ def test_formats_that_are_not_read_are_named(name: str, data: bytes) -> None:
             read(data)
 
 
-@pytest.mark.parametrize("data", [b"", b"no image", b"<html>404</html>", bytes(99), b"ftyp" * 9])
+def test_an_avif_that_is_cut_off_is_not_taken_for_heic() -> None:
+    """Both bear the brand mif1."""
+    with pytest.raises(UserError, match="cannot be decoded"):
+        check(encoded(four_corners(), "AVIF")[:60])
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"no image", b"<html>404</html>", bytes(99), b"ftyp" * 9, b"<!---->" * 999]
+)
 def test_what_is_no_image_is_refused_in_the_same_words_every_time(data: bytes) -> None:
     with pytest.raises(UserError, match="cannot be decoded") as error:
         check(data)

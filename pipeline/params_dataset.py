@@ -44,6 +44,9 @@ class DatasetParams(Group):
     bad_frame: Literal["story", "cut"]
     """What a frame without a sound image and a caption costs: its whole story, or the frames from
     it on (cut), so that those before it stay."""
+    max_megapixels: Annotated[float, Field(gt=0, le=178)]
+    """Millions of pixels above which an image is refused undecoded; a pixel takes 4 bytes. Above 0,
+    up to 178, the limit of the library that decodes."""
     sample: SampleParams
     """Settings of `source: sample`."""
     hub: HubParams

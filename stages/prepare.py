@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--quarantine", type=Path, required=True, help="what is refused (JSONL)")
     parser.add_argument("--plots", type=Path, required=True, help="folder of plot data (JSON)")
     arguments = parser.parse_args()
-    params = load_params()
+    dataset = load_params().dataset
 
     summary = prepare(
         arguments.raw,
@@ -26,7 +26,8 @@ def main() -> None:
         arguments.summary,
         arguments.quarantine,
         arguments.plots,
-        params.dataset.bad_frame,
+        dataset.bad_frame,
+        dataset.max_megapixels,
     )
     if warning := summary.warning():
         print(f"warning: {warning}", file=sys.stderr)

@@ -19,6 +19,7 @@ from pipeline.stories.distributions import Distributions, write_plots
 from pipeline.stories.examination import REASONS, Refusal, Story, examine
 from pipeline.stories.frames import content_key, writing_frames
 from pipeline.stories.identity import Identity
+from pipeline.stories.pixels import LARGEST
 from pipeline.stories.schema import SPLITS, count_stories, iter_stories, story_files
 from pipeline.stories.summary import Summary
 
@@ -36,6 +37,7 @@ def prepare(
     quarantine: Path,
     plots: Path,
     bad_frame: Literal["story", "cut"] = "story",
+    max_megapixels: float = LARGEST,
 ) -> Summary:
     """Check the stories of a raw folder and write the table of frames, the summary, the quarantine.
 
@@ -51,6 +53,7 @@ def prepare(
             the split, from 0), kind (of `REASONS`, or `cut`), reason, detail.
         plots: folder of `Distributions.plots`, a JSON file each.
         bad_frame: what a bad frame costs: its `story`, or the frames from it on (`cut`).
+        max_megapixels: millions of pixels above which an image is refused.
 
     Raises:
         UserError: if there are no stories, or if not a single one can be used; all files
@@ -65,7 +68,7 @@ def prepare(
         refused_path.open("w", encoding="utf-8", newline="\n") as refused,
     ):
         located = tqdm(iter_stories(raw), "prepare", count_stories(raw), unit="story")
-        for (file, row_number, row), outcome in _examined(located, bad_frame):
+        for (file, row_number, row), outcome in _examined(located, bad_frame, max_megapixels):
             split, story_id = file.split("/", 1)[0], row["story_id"]
             elsewhere = False
             if story_id is not None and identity.is_taken(split, story_id):
@@ -98,14 +101,14 @@ def _check_layout(raw: Path) -> None:
 
 
 def _examined(
-    located: Iterable[Located], bad_frame: Literal["story", "cut"]
+    located: Iterable[Located], bad_frame: Literal["story", "cut"], max_megapixels: float
 ) -> Iterator[tuple[Located, Story | Refusal]]:
     """Examine stories on all cores (decoding releases the interpreter's lock), in their order."""
     stream = iter(located)
-    check = functools.partial(examine, bad_frame=bad_frame)
+    look = functools.partial(examine, bad_frame=bad_frame, max_megapixels=max_megapixels)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while batch := list(itertools.islice(stream, STORIES_AHEAD)):
-            yield from zip(batch, pool.map(check, [row for _, _, row in batch]), strict=True)
+            yield from zip(batch, pool.map(look, [row for _, _, row in batch]), strict=True)
 
 
 def _explanation(outcome: Story | Refusal) -> dict[str, str]:

@@ -1,14 +1,12 @@
 """What one row must be to be used: the checks of a story, and what it gives when it passes them."""
 
-import io
-import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from PIL import Image
-
+from pipeline.errors import UserError
 from pipeline.stories.frames import content_key
 from pipeline.stories.grounding import frame_captions, has_frame_tags
+from pipeline.stories.pixels import LARGEST, check
 
 NEEDED = ("story_id", "images", "story")
 """Columns without which a row is no story; the others may be missing or null."""
@@ -19,7 +17,7 @@ REASONS = {
     "no_frames": "The story has no images.",
     "frame_count": "The column frame_count disagrees with the number of images.",
     "no_frame_tags": "No tag of the story's text marks a frame.",
-    "image": "An image of the story cannot be decoded.",
+    "image": "An image of the story cannot be decoded, or is too large.",
     "empty_caption": "A frame of the story has no caption.",
 }
 
@@ -39,12 +37,16 @@ class Story:
     story_id: str
     captions: list[str]
     image_keys: list[bytes]
-    sizes: list[tuple[int, int]]  # width, height in pixels
+    sizes: list[tuple[int, int]]  # width, height in pixels, of the upright image
     cut: Refusal | None = None
     """What is wrong with the frame before which the story was cut; None for a whole story."""
 
 
-def examine(row: dict[str, Any], bad_frame: Literal["story", "cut"] = "story") -> Story | Refusal:
+def examine(
+    row: dict[str, Any],
+    bad_frame: Literal["story", "cut"] = "story",
+    max_megapixels: float = LARGEST,
+) -> Story | Refusal:
     """Check one row on its own, every image decoded, and take its captions from the tags.
 
     Whether the id is unique is not seen here. Of what is wrong with a row as a whole, the first in
@@ -55,6 +57,7 @@ def examine(row: dict[str, Any], bad_frame: Literal["story", "cut"] = "story") -
         row: a story with the columns of `NEEDED`; a `frame_count`, if given, must be right.
         bad_frame: what a frame without a sound image and a caption costs: its `story`, or what
             comes after it, itself included (`cut`), as long as a frame is left.
+        max_megapixels: millions of pixels above which an image is refused.
     """
     nulls = [name for name in NEEDED if row[name] is None]
     if nulls:
@@ -79,27 +82,11 @@ def examine(row: dict[str, Any], bad_frame: Literal["story", "cut"] = "story") -
             fault = Refusal("image", f"image {number} has no bytes")
             break
         try:
-            sizes.append(_decode(encoded))
-        except Exception as error:  # decoders of damaged bytes raise whatever they run into
-            fault = Refusal("image", f"image {number}: {type(error).__name__}: {error}")
+            sizes.append(check(encoded, max_megapixels))
+        except UserError as error:
+            fault = Refusal("image", f"image {number}: {error}")
             break
         keys.append(content_key(encoded))
     if fault and (bad_frame == "story" or not keys):
         return fault
     return Story(row["story_id"], captions[: len(keys)], keys, sizes, fault)
-
-
-def _decode(encoded: bytes) -> tuple[int, int]:
-    """Decode an image to its last byte, since `verify` lets cut-off JPEGs pass; return its size.
-
-    A JPEG is decoded at an eighth of its size where it can be: all its data are still read.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of large images and odd metadata: neither is a fault
-        with Image.open(io.BytesIO(encoded)) as image:
-            size = image.size
-            image.draft("RGB", (max(1, size[0] // 8), max(1, size[1] // 8)))
-            image.load()
-            if image.mode not in ("RGB", "L"):
-                image.convert("RGB")
-    return size

@@ -123,6 +123,7 @@ class TextTower:
         self.batch_size = batch_size
         self.device = device
         self.tokenizer = AutoTokenizer.from_pretrained(folder.path)
+        self.tokenizer.split_special_tokens = True  # `<|endoftext|>` in a caption is text
         self.max_tokens = min(self.tokenizer.model_max_length, folder.text_positions)
         self.transformer, self.last_layer, self.projection = _load(folder, precision, device)
 
@@ -182,15 +183,17 @@ class TextTower:
     def _forward(self, pieces: list[list[int]], length: int) -> np.ndarray:
         """Embed at most `batch_size` pieces of at most `length` tokens: float32 [B, D].
 
-        Filled with the end token and without an attention mask: attention is causal and CLIP reads
-        its state at the first end token, so nothing behind it can matter.
+        Filled with the end token and without an attention mask: attention is causal and the state
+        is read at the end of the piece, so nothing behind it can matter. That end is not the first
+        end token where the vocabulary lacks a character: CLIP's unknown token is the same.
         """
         import torch
 
         ids = np.full((self.batch_size, length), self.tokenizer.eos_token_id, np.int64)
+        ends = np.zeros(self.batch_size, np.int64)
         for row, piece in enumerate(pieces):
             ids[row, : len(piece)] = piece
-        ends = (ids == self.tokenizer.eos_token_id).argmax(axis=1)
+            ends[row] = len(piece) - 1
         self.last_layer.read_at = torch.from_numpy(ends).to(self.device)
         with torch.inference_mode():
             hidden = self.transformer(input_ids=torch.from_numpy(ids).to(self.device))

@@ -10,7 +10,8 @@ from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.report.chart import Axis
-from pipeline.report.pictures import Picture, Place, Use
+from pipeline.report.pictures import Picture, Use
+from pipeline.stories.images import Place
 
 PREDICTIONS_FILE = "predictions.jsonl"
 MODEL, TRUTH, COPY = "model", "ground_truth", "copy_last"

@@ -13,7 +13,8 @@ from pipeline.report.gallery import (
 )
 from pipeline.report.measures import METRICS_FILE, Measures, read_measures
 from pipeline.report.page import Report, render, write_page
-from pipeline.report.pictures import Picture, Place, fit_pictures
+from pipeline.report.pictures import Picture, fit_pictures
+from pipeline.stories.images import Place
 
 PAGE_FILE = "index.html"
 UNSEEN = Picture(b"", 1000, 1000)

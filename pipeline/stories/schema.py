@@ -32,7 +32,6 @@ STORY_SCHEMA = pa.schema(
 
 ROWS_PER_FILE = 256
 ROWS_PER_GROUP = 16  # about 200 encoded frames: what a reader holds in memory at a time
-ROWS_AT_A_TIME = 4  # of these, as Python objects
 
 # Encoded images do not compress further, and dictionaries over them only cost time.
 _COMPRESSION = {
@@ -152,10 +151,11 @@ def iter_file(path: Path, columns: list[str] | None = None) -> Iterator[dict[str
     try:
         with pq.ParquetFile(path) as file:
             check_columns(file.schema_arrow, path, wanted)
-            # one row group at a time: a wider scan would buffer the groups ahead
+            # One row group at a time: a wider scan would buffer the groups ahead. One story at a
+            # time: more of them may exceed the 2 GiB that Arrow gives in one piece.
             for group in range(file.num_row_groups):
                 for batch in file.iter_batches(
-                    ROWS_AT_A_TIME, row_groups=[group], columns=wanted, use_threads=False
+                    1, row_groups=[group], columns=wanted, use_threads=False
                 ):
                     yield from batch.to_pylist()
                 # Arrow's allocator would keep what it freed: several groups' worth of it.

@@ -87,7 +87,8 @@ def write_shard(
     Raises:
         UserError: if an embedding is not finite: nothing could be made of it later.
     """
-    keys, stored = _as_key_array(keys), np.ascontiguousarray(embeddings, np.float16)
+    with np.errstate(over="ignore"):  # found below
+        keys, stored = _as_key_array(keys), np.ascontiguousarray(embeddings, np.float16)
     if len(keys) != len(stored):
         raise ValueError(f"{len(keys)} keys for {len(stored)} embeddings")
     bad = np.flatnonzero(~np.isfinite(stored).all(axis=1))

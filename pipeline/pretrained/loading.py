@@ -138,8 +138,13 @@ def _check_complete(folder: PretrainedFolder, model: Any, found: dict[str, Any])
 
 def _check_finite(folder: PretrainedFolder, model: Any) -> None:
     """Refuse weights that are NaN or infinite: all that is computed with them would be."""
-    bad = [name for name, weight in model.named_parameters() if not _is_finite(weight)]
-    bad += [name for name, buffer in model.named_buffers() if _has_nan(buffer)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # threads that meet after every weight wait longer than they work
+    try:
+        bad = [name for name, weight in model.named_parameters() if not _is_finite(weight)]
+        bad += [name for name, buffer in model.named_buffers() if _has_nan(buffer)]
+    finally:
+        torch.set_num_threads(threads)
     if bad:
         raise folder.error(
             f"NaN or infinity in {named(bad)} of its weights; fetch them again, or choose another "

@@ -54,6 +54,9 @@ def _load(
     else:
         transformer, projection = model.vision_model, model.visual_projection
         embeddings = transformer.embeddings
+        channels = embeddings.patch_embedding.in_channels
+        if channels != 3:
+            raise folder.files.error(f"it sees {channels} channels; an RGB model is needed")
         embeddings.patch_embedding = PatchEmbedding(embeddings.patch_embedding, preprocessor)
     layers = transformer.encoder.layers
     for layer in layers:

@@ -97,6 +97,8 @@ def sentences(folder: PretrainedFolder, part: str, advice: str) -> Iterator[None
                 f"{folder.weights[0].name} holds more than tensors, and nothing else is ever read "
                 "from it; save the model as safetensors"
             ) from error
+        if isinstance(error, ImportError):
+            advice = "install the package that it needs, or choose another model"
         raise folder.error(f"{part} cannot be loaded ({reason(error)}); {advice}") from error
 
 

@@ -49,7 +49,10 @@ class FrozenClip:
         self.text_overflow = text_overflow
         self.batch_size = batch_size
         self.preprocess = ImagePreprocessor.from_config(
-            folder.processor, image_fit, folder.image_size
+            folder.processor,
+            image_fit,
+            folder.image_size,
+            f"{folder.files.parameter} {folder.model}",
         )
         self._device = device
         self._image_tower: ImageTower | None = None
@@ -66,6 +69,7 @@ class FrozenClip:
         text_overflow: str = "truncate",
         batch_size: int = 32,
         device: torch.device | None = None,
+        parameter: str = "clip.model",
     ) -> FrozenClip:
         """Open a CLIP model from a folder or the Hub.
 
@@ -77,6 +81,7 @@ class FrozenClip:
             text_overflow: truncate or chunks.
             batch_size: rows per forward pass.
             device: where to compute; by default what `pipeline.device.pick_device` finds.
+            parameter: the key in params.yaml that names the model, for messages.
 
         Raises:
             UserError: if the model is out of reach or unusable, or a setting is unknown.
@@ -87,7 +92,7 @@ class FrozenClip:
             resolved = str(pick_dtype(precision, device)).removeprefix("torch.")
         else:
             resolved = resolve_precision(precision)
-        folder = find_clip(model, revision)
+        folder = find_clip(model, revision, parameter)
         return cls(folder, resolved, image_fit, text_overflow, batch_size, device)
 
     @classmethod
@@ -198,11 +203,15 @@ class FrozenClip:
         self, texts: list[str], progress: Callable[[int], object] | None = None
     ) -> np.ndarray:
         """Embed captions: float32 [N, D], unit norm. See `TextTower.encode`."""
+        return self.text_tower().encode(texts, progress)
+
+    def text_tower(self) -> TextTower:
+        """The text tower, loaded by the first call; so what is wrong with it can be said early."""
         if self._text_tower is None:
             self._text_tower = TextTower(
                 self.folder, self.text_overflow, self.precision, self.batch_size, self._where()
             )
-        return self._text_tower.encode(texts, progress)
+        return self._text_tower
 
     def _where(self) -> torch.device:
         return self._device if self._device is not None else pick_device()

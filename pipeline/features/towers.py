@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pipeline.features.layers import LastLayer
 
+LEGACY_END = 2
 LENGTH_STEP = 16
 """Captions are filled up to a multiple of this many tokens (or to the longest the model takes)."""
 
@@ -38,19 +39,24 @@ def _load(
 
     With a preprocessor it is the image tower, for pixels as that one gives them; else the text's.
     """
+    import torch
     from transformers import CLIPModel
 
     from pipeline.attention import use_fastest_attention
     from pipeline.features.layers import LastLayer, PatchEmbedding, fuse_quick_gelu
     from pipeline.packed_linear import pack_frozen
+    from pipeline.pretrained.loading import load_pretrained
 
-    model = CLIPModel.from_pretrained(folder.path, dtype="float32", use_safetensors=True)
-    model.eval().requires_grad_(False)
+    model = load_pretrained(CLIPModel, folder.files, torch.float32)
+    model.requires_grad_(False)
     if preprocessor is None:
         transformer, projection = model.text_model, model.text_projection
     else:
         transformer, projection = model.vision_model, model.visual_projection
         embeddings = transformer.embeddings
+        channels = embeddings.patch_embedding.in_channels
+        if channels != 3:
+            raise folder.files.error(f"it sees {channels} channels; an RGB model is needed")
         embeddings.patch_embedding = PatchEmbedding(embeddings.patch_embedding, preprocessor)
     layers = transformer.encoder.layers
     for layer in layers:
@@ -117,15 +123,17 @@ class TextTower:
         batch_size: int,
         device: torch.device,
     ) -> None:
-        from transformers import AutoTokenizer
+        from pipeline.pretrained.tokenizer import load_tokenizer
 
         self.overflow = overflow
         self.batch_size = batch_size
         self.device = device
-        self.tokenizer = AutoTokenizer.from_pretrained(folder.path)
-        self.tokenizer.split_special_tokens = True  # `<|endoftext|>` in a caption is text
-        self.max_tokens = min(self.tokenizer.model_max_length, folder.text_positions)
         self.transformer, self.last_layer, self.projection = _load(folder, precision, device)
+        words = self.transformer.get_input_embeddings().num_embeddings
+        self.tokenizer = load_tokenizer(folder.files, words)
+        self.max_tokens = min(self.tokenizer.model_max_length, folder.text_positions)
+        self.tokenizer.split_special_tokens = True  # `<|endoftext|>` in a caption is text
+        self.end = self._end_token(folder)
 
     def encode(
         self, texts: list[str], progress: Callable[[int], object] | None = None
@@ -177,6 +185,33 @@ class TextTower:
         owner = tokens["overflow_to_sample_mapping"] if split else range(len(texts))
         return tokens["input_ids"], np.array(owner, np.int64)
 
+    def _end_token(self, folder: ClipFolder) -> int | None:
+        """The token at whose place CLIP reads its state; None is the highest of a caption.
+
+        As in Transformers: configs older than its `eos_token_id` say 2, whatever the token is.
+
+        Raises:
+            UserError: if the tokenizer never writes the token that the config names.
+        """
+        end = self.transformer.config.eos_token_id
+        if end == LEGACY_END:
+            return None
+        written = self.tokenizer("")["input_ids"]
+        if end not in written:
+            raise folder.files.error(
+                f"its config.json says that captions end with token {end} "
+                f"(text_config.eos_token_id), but its tokenizer writes {written} around them; the "
+                "two are not of one model"
+            )
+        return int(end)
+
+    def _read_at(self, piece: list[int]) -> int:
+        """The place of the end token: its last one, since to CLIP a character that the vocabulary
+        lacks may be the same token."""
+        if self.end is None:
+            return piece.index(max(piece))
+        return len(piece) - 1 - piece[::-1].index(self.end)
+
     def _filled_length(self, tokens: int) -> int:
         return min(-(-tokens // LENGTH_STEP) * LENGTH_STEP, self.max_tokens)
 
@@ -184,8 +219,7 @@ class TextTower:
         """Embed at most `batch_size` pieces of at most `length` tokens: float32 [B, D].
 
         Filled with the end token and without an attention mask: attention is causal and the state
-        is read at the end of the piece, so nothing behind it can matter. That end is not the first
-        end token where the vocabulary lacks a character: CLIP's unknown token is the same.
+        is read at the end of the piece, so nothing behind it can matter.
         """
         import torch
 
@@ -193,7 +227,7 @@ class TextTower:
         ends = np.zeros(self.batch_size, np.int64)
         for row, piece in enumerate(pieces):
             ids[row, : len(piece)] = piece
-            ends[row] = len(piece) - 1
+            ends[row] = self._read_at(piece)
         self.last_layer.read_at = torch.from_numpy(ends).to(self.device)
         with torch.inference_mode():
             hidden = self.transformer(input_ids=torch.from_numpy(ids).to(self.device))

@@ -37,6 +37,23 @@ def claim_outputs(*outputs: Path, wait_seconds: float = WAIT_SECONDS) -> None:
         _claim(output, give_up)
 
 
+def try_lock(file: IO[str]) -> bool:
+    """Lock an open file until it is closed; False where another process has done so."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            file.seek(1 << 30)  # a byte far behind the line, which stays readable
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in UNSUPPORTED
+    return True
+
+
 def _claim(output: Path, give_up: float) -> None:
     try:
         while not _take(output):
@@ -76,7 +93,7 @@ def _take(guarded: Path) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         file = path.open("a+", encoding="utf-8")
-        if not _lock(file):
+        if not try_lock(file):
             file.close()
             return False
         if _is_at(file, path):
@@ -88,22 +105,6 @@ def _take(guarded: Path) -> bool:
     file.flush()
     _held[path] = file
     atexit.register(_free, path)
-    return True
-
-
-def _lock(file: IO[str]) -> bool:
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            file.seek(1 << 30)  # a byte far behind the line, which stays readable
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno in UNSUPPORTED
     return True
 
 

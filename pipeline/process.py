@@ -80,6 +80,31 @@ def end_with_dvc() -> None:
         threading.Thread(target=_end_without, args=(started_by,), daemon=True).start()
 
 
+def end_with_parent() -> None:
+    """Set up a worker process of `multiprocessing`: it ends when its parent has.
+
+    A signal to the whole group is the parent's to answer. A worker that died of it at once would
+    leave the parent a broken pool while that unwinds.
+    """
+    from multiprocessing import parent_process
+
+    def end_later(seconds: float) -> None:
+        time.sleep(seconds)
+        os._exit(1)
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        threading.Thread(target=end_later, args=(2 * GRACE_SECONDS,), daemon=True).start()
+
+    def wait() -> None:
+        parent = parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    _handle(leave)
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def _started_by() -> tuple[int, ...]:
     """The parent; where that is the shell in which DVC runs commands, the shell's parent too."""
     parent = os.getppid()

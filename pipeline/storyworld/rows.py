@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import random
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from typing import Any, Literal
 
+from pipeline.process import end_with_parent
 from pipeline.storyworld.drawing.pictures import draw_scene, encode_jpeg
 from pipeline.storyworld.prose import told_story
 from pipeline.storyworld.tables import think_aloud
@@ -43,7 +42,7 @@ def sample_rows(stories: int, seed: int, split: Literal["train", "test"]) -> Ite
 
 def _drawn_in_processes(names: Sequence[str], workers: int) -> Iterator[Row]:
     """Rows in the order of their names, a few ahead of whoever takes them."""
-    with ProcessPoolExecutor(workers, get_context("spawn"), _end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), end_with_parent) as pool:
         ahead: deque[Future[Row]] = deque()
         try:
             for name in names:
@@ -55,20 +54,6 @@ def _drawn_in_processes(names: Sequence[str], workers: int) -> Iterator[Row]:
         finally:
             for row in ahead:
                 row.cancel()
-
-
-def _end_with_parent() -> None:
-    """Set up a worker: it leaves stopping to its parent, and ends when that is gone."""
-    # Ctrl-C is the parent's to answer: workers that saw it too would each print a traceback.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def wait() -> None:
-        parent = parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def story_row(name: str) -> Row:

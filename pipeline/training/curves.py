@@ -16,9 +16,6 @@ class _Tables(Live):
     def _init_dvc(self) -> None:
         self._dvc_file = "dvc.yaml"
 
-    def make_summary(self, *_: object) -> None:
-        """No metrics.json of the last values: `dvc plots` draws every file of the folder."""
-
 
 class Curves:
     """Logs named figures by step. A resumed run logs its history again and so ends up the same."""
@@ -43,3 +40,5 @@ class Curves:
         trace: TracebackType | None,
     ) -> None:
         self.live.end()
+        # The last values once more, which are no plot: `dvc plots` draws every file of the folder.
+        Path(self.live.metrics_file).unlink(missing_ok=True)

@@ -85,10 +85,10 @@ def run_kills(folder: Path, kills: int, seed: int) -> Counter[tuple[str, str]]:
 
 def digests(clone: Clone) -> dict[str, str]:
     """SHA-256 of every file that DVC's outputs, metrics and lock consist of, by its path."""
-    stages = read_yaml(clone.root / "dvc.yaml")["stages"].values()
-    outs = [clone.root / out for stage in stages for out in stage.get("outs", [])]
-    outs += [clone.root / out for stage in stages for out in stage.get("metrics", [])]
-    outs.append(clone.root / "dvc.lock")
+    outs = [clone.root / "dvc.lock"]
+    for stage in read_yaml(clone.root / "dvc.yaml")["stages"].values():
+        for out in [*stage.get("outs", []), *stage.get("metrics", [])]:
+            outs.append(clone.root / (out if isinstance(out, str) else next(iter(out))))
     files = {path for out in outs for path in (out, *out.rglob("*")) if path.is_file()}
     return {
         str(path.relative_to(clone.root)): hashlib.sha256(path.read_bytes()).hexdigest()

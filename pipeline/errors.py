@@ -17,8 +17,8 @@ def exit_cleanly(main: Callable[[], None]) -> None:
     """Run a command's `main` and leave with the exit status a shell, make or DVC expects.
 
     A `UserError` is printed as one `error:` line on stderr and exits with 1; a request to stop
-    (Ctrl-C, SIGTERM, a closed terminal) exits with 128 and the signal's number, as shells have it.
-    Any other exception passes through.
+    (Ctrl-C, SIGTERM) exits with 128 and the signal's number, as shells have it. Any other exception
+    passes through.
 
     Raises:
         SystemExit: after a `UserError` or a request to stop.

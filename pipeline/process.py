@@ -13,10 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-SIGNALS = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-)
-"""Requests to stop: Ctrl-C, a scheduler's or a `kill`, a closed terminal."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Requests to stop: Ctrl-C, and what `kill` and schedulers send."""
 STOPPED = "stopped: finished work is kept; run the same command to go on"
 LOOK_EVERY_SECONDS = 0.25
 GRACE_SECONDS = 5.0
@@ -81,7 +79,8 @@ def end_with_dvc() -> None:
 
 
 def end_with_parent() -> None:
-    """Set up a worker process of `multiprocessing`: it ends when its parent has.
+    """Set up a worker process of `multiprocessing`, started `holding_signals`: it ends when its
+    parent has.
 
     A signal to the whole group is the parent's to answer. A worker that died of it at once would
     leave the parent a broken pool while that unwinds.
@@ -103,6 +102,21 @@ def end_with_parent() -> None:
 
     _handle(leave)
     threading.Thread(target=wait, daemon=True).start()
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+@contextmanager
+def holding_signals() -> Iterator[None]:
+    """Within it, requests to stop wait, for this process and for those that it starts."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _started_by() -> tuple[int, ...]:

@@ -86,7 +86,7 @@ def drawing(stage: psutil.Process) -> list[psutil.Process]:
     return [stage, *stage.children(recursive=True)]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("whole_group", [False, True])
 def test_a_signal_ends_a_stage_and_its_workers_with_one_sentence(start, number, whole_group):
     process = start(DOWNLOAD)
@@ -118,10 +118,11 @@ def test_a_signal_while_a_stage_imports_is_the_same_sentence(start, number, late
     assert (process.returncode, errors) == (128 + number, f"{STOPPED}\n")
 
 
-def test_what_nohup_ignores_stays_ignored(start):
-    process = start(["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *DOWNLOAD])
+def test_what_a_shell_ignores_for_it_stays_ignored(start):
+    """As for a command with `&` in a script."""
+    process = start(["sh", "-c", 'trap "" INT; exec "$@"', "sh", *DOWNLOAD])
     drawing(psutil.Process(process.pid))
-    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGINT)
     time.sleep(1)
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)

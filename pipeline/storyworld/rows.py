@@ -10,7 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any, Literal
 
-from pipeline.process import end_with_parent
+from pipeline.process import end_with_parent, holding_signals
 from pipeline.storyworld.drawing.pictures import draw_scene, encode_jpeg
 from pipeline.storyworld.prose import told_story
 from pipeline.storyworld.tables import think_aloud
@@ -46,7 +46,8 @@ def _drawn_in_processes(names: Sequence[str], workers: int) -> Iterator[Row]:
         ahead: deque[Future[Row]] = deque()
         try:
             for name in names:
-                ahead.append(pool.submit(story_row, name))
+                with holding_signals():  # it may start a process
+                    ahead.append(pool.submit(story_row, name))
                 if len(ahead) > 4 * workers:
                     yield ahead.popleft().result()
             while ahead:

@@ -42,8 +42,8 @@ SMALL: dict[str, dict[str, Any]] = {
     },
 }
 VICTIMS = ("group", "dvc", "stage")
-LONGEST_SECONDS = 9.0
-"""Between the start of DVC and the kill: enough for the longest stage to come to its middle."""
+LONGEST_WAIT = 0.2
+"""Between the start of DVC and the kill, of the undisturbed time: longer than any stage takes."""
 REPRO = ("sh", "-c", "python -m pipeline.after_kill && exec dvc repro")
 """What `make repro` does, in one process that becomes DVC."""
 
@@ -64,12 +64,12 @@ def run_kills(folder: Path, kills: int, seed: int) -> Counter[tuple[str, str]]:
         clones[name] = make_clone(folder / name)
         _shrink(clones[name].root / "params.yaml")
         clones[name].commit()
-    clones["undisturbed"].dvc("repro")
+    seconds, _ = clones["undisturbed"].dvc("repro")
     wanted = digests(clones["undisturbed"])
     killed, counts, ends = clones["killed"], Counter[tuple[str, str]](), 0
     while counts.total() < kills:
         victim = chance.choice(VICTIMS)
-        stage = _run_and_kill(killed, folder, victim, chance.uniform(0, LONGEST_SECONDS))
+        stage = _run_and_kill(killed, folder, victim, chance.uniform(0, LONGEST_WAIT * seconds))
         if stage is None:
             _compare(wanted, digests(killed))
             ends += 1

@@ -111,6 +111,9 @@ def _run_and_kill(clone: Clone, folder: Path, victim: str, after: float | None) 
             _kill(dvc, victim)
             running = re.findall(r"^Running stage '(\w+)'", _read(log), flags=re.MULTILINE)
             return running[-1] if running else "none"
+        finally:
+            if dvc.poll() is None:  # this process was asked to stop
+                _kill(dvc, "group")
     if dvc.returncode:
         print(_read(log)[-4000:], file=sys.stderr)
         raise UserError(f"dvc repro failed by itself, as printed above; see {folder}")

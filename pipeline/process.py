@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -45,7 +45,7 @@ def raising_at_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _handle(handler: "signal._HANDLER") -> "dict[signal.Signals, signal._HANDLER]":
+def _handle(handler: "signal._HANDLER") -> "Mapping[signal.Signals, signal._HANDLER]":
     """Set a handler; what is ignored (`nohup`, a shell's `&`) stays so. Returns those before."""
     if threading.current_thread() is not threading.main_thread():
         return {}  # where Python allows no handlers

@@ -1,6 +1,7 @@
 """Progress bars: drawn in place on a terminal, a line now and then in a log."""
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from tqdm import tqdm
@@ -19,9 +20,17 @@ class _Lines:
         sys.stderr.flush()
 
 
-def progress_bar(*arguments: Any, **options: Any) -> "tqdm[Any]":
-    """A `tqdm` with the same arguments; without a terminal, lines at long intervals."""
+def progress_bar(
+    items: Iterable[Any] | None = None,
+    desc: str | None = None,
+    total: int | None = None,
+    initial: int = 0,
+    unit: str = "it",
+) -> "tqdm[Any]":
+    """A `tqdm` with these arguments; without a terminal, lines at long intervals."""
     if sys.stderr.isatty():
-        return tqdm(*arguments, mininterval=0.5, **options)
-    seconds = SECONDS_BETWEEN_LINES
-    return tqdm(*arguments, file=_Lines(), mininterval=seconds, maxinterval=seconds, **options)
+        drawn: dict[str, Any] = {"mininterval": 0.5}
+    else:
+        seconds = SECONDS_BETWEEN_LINES
+        drawn = {"file": _Lines(), "mininterval": seconds, "maxinterval": seconds}
+    return tqdm(items, desc, total, initial=initial, unit=unit, **drawn)

@@ -38,6 +38,6 @@ def test_a_git_worktree_takes_all_from_the_clones_caches(line):
     tree = type(line)(line.root.parent / "tree", line.home)
     line.run("git", "worktree", "add", "--quiet", str(tree.root))
     output = tree.dvc("repro")
-    assert sorted(tree.stages_run(output)) == sorted(LINE)
+    assert sorted(tree.stages_run(output)) == sorted(LINE[1:]), "git has its dvc.lock"
     assert "803 from the cache, 0 encoded" in output
     same_results(tree, line)

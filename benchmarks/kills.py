@@ -42,9 +42,9 @@ SMALL: dict[str, dict[str, Any]] = {
     },
 }
 VICTIMS = ("group", "dvc", "stage")
-LONGEST_WAIT = 0.2
+LONGEST_WAIT = 0.15
 """Between the start of DVC and the kill, of the undisturbed time: longer than any stage takes."""
-REPRO = ("sh", "-c", "python -m pipeline.after_kill && exec dvc repro")
+REPRO = ("sh", "-c", "python -m pipeline.after_kill && exec dvc repro --verbose")
 """What `make repro` does, in one process that becomes DVC."""
 
 
@@ -166,8 +166,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="kills-") as name:
-        counts = run_kills(Path(name), arguments.kills, arguments.seed)
+    folder = Path(tempfile.mkdtemp(prefix="kills-"))  # which stays after a failure, to be looked at
+    counts = run_kills(folder, arguments.kills, arguments.seed)
+    shutil.rmtree(folder)
     for stage in dict.fromkeys(stage for _, stage in counts):
         row = ", ".join(f"{counts[victim, stage]} {victim}" for victim in VICTIMS)
         print(f"{stage:<12} {row}")

@@ -1,12 +1,14 @@
 """`python -m pipeline.after_kill`: DVC's own files that a kill left half-written, set aside.
 
 DVC writes `dvc.lock` and `.dvc/tmp/rwlock` in place, and refuses every command while one of them
-cannot be read. Nothing is lost with them: its run cache holds what has run.
+cannot be read. Nothing is lost with them: its run cache holds what has run. There it makes a folder
+for a run before the file in it, and cannot run the stage again while that folder is empty.
 """
 
 import contextlib
 import json
 import sys
+import time
 from pathlib import Path
 
 import yaml
@@ -16,6 +18,7 @@ from pipeline.locks import try_lock
 
 LOCK = Path("dvc.lock")
 TEMPORARY = Path(".dvc/tmp")
+RUNS = Path(".dvc/cache/runs")
 
 
 def main() -> None:
@@ -33,6 +36,16 @@ def main() -> None:
                     f"{aside} now, and what had run is in DVC's run cache",
                     file=sys.stderr,
                 )
+        _remove_empty(RUNS)
+
+
+def _remove_empty(runs: Path) -> None:
+    empty = [folder for folder in runs.glob("*/*") if folder.is_dir() and not any(folder.iterdir())]
+    if empty:
+        time.sleep(1)  # an experiment in a folder of its own may be about to write there
+    for folder in empty:
+        with contextlib.suppress(OSError):  # it did
+            folder.rmdir()
 
 
 def _is_lock(path: Path) -> bool:

@@ -91,6 +91,16 @@ def test_dvcs_list_of_who_reads_and_writes_is_set_aside_too(tmp_path):
     assert not (tmp_path / ".dvc/tmp/rwlock").exists()
 
 
+def test_a_run_that_dvc_did_not_get_to_note_down_is_taken_out_of_its_run_cache(tmp_path):
+    """DVC fails over its empty folder: join() argument must be str, not 'NoneType'."""
+    runs = tmp_path / ".dvc/cache/runs"
+    (runs / "ab" / "abc").mkdir(parents=True)
+    (runs / "ab" / "abd").mkdir()
+    (runs / "ab" / "abd" / "run").write_text("cmd: x\n")
+    assert after_kill(tmp_path) == ""
+    assert [path.name for path in (runs / "ab").iterdir()] == ["abd"]
+
+
 def test_nothing_is_touched_while_dvc_is_at_work(tmp_path):
     """It may be writing the very file just then."""
     fcntl = pytest.importorskip("fcntl")

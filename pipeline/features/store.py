@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import UserError
-from pipeline.files import replacing
+from pipeline.files import reading, write_bytes
+from pipeline.hdf5 import hdf5_bytes
 
 FORMAT_VERSION = 1
 SHARD_ROWS = 8192
@@ -83,19 +84,25 @@ def write_shard(
         keys: uint8 [N, 32].
         embeddings: [N, D], unit norm; stored as float16.
         attributes: what the encoder says of itself (`FrozenClip.settings`), and its fingerprint.
+
+    Raises:
+        UserError: an embedding is not finite, or the file cannot be written.
     """
     keys, stored = _as_key_array(keys), np.ascontiguousarray(embeddings, np.float16)
     if len(keys) != len(stored):
         raise ValueError(f"{len(keys)} keys for {len(stored)} embeddings")
-    with replacing(path) as partial, h5py.File(partial, "w", libver=("v110", "v110")) as file:
-        file.create_dataset("key", data=keys, track_times=False)
-        file.create_dataset("embedding", data=stored, track_times=False)
-        file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["dim"] = stored.shape[1]
-        file.attrs["dtype"] = "float16"
-        file.attrs["sha256"] = hashlib.sha256(keys.tobytes() + stored.tobytes()).hexdigest()
-        for name, value in attributes.items():
-            file.attrs[name] = value
+    if broken := int(np.count_nonzero(~np.isfinite(stored).all(axis=1))):
+        raise UserError(
+            f"{broken} of {len(stored)} embeddings are not finite, so {path} is not written: the "
+            "weights of clip.model are broken, or too large for clip.precision"
+        )
+    own = {
+        "format_version": FORMAT_VERSION,
+        "dim": stored.shape[1],
+        "dtype": "float16",
+        "sha256": hashlib.sha256(keys.tobytes() + stored.tobytes()).hexdigest(),
+    }
+    write_bytes(path, hdf5_bytes({"key": keys, "embedding": stored}, {**own, **attributes}))
 
 
 def read_shard(
@@ -169,7 +176,8 @@ class FeatureStore:
         Raises:
             UserError: if there is no shard, one is damaged, or they are of different encoders.
         """
-        paths = sorted(Path(folder).glob("*.h5"))
+        with reading(folder, "run the embed stages (dvc repro)"):
+            paths = sorted(path for path in Path(folder).iterdir() if path.suffix == ".h5")
         if not paths:
             raise UserError(f"{folder} has no feature shards; run the embed stages (dvc repro)")
         keys: list[np.ndarray] = []

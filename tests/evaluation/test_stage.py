@@ -71,7 +71,7 @@ def test_writes_metrics_predictions_and_plots(
 
 def test_a_missing_model_is_one_sentence(files: Path) -> None:
     shutil.rmtree(files / "model")
-    with pytest.raises(UserError, match=r"config\.json is missing: run the train stage"):
+    with pytest.raises(UserError, match=r"config\.json is missing; run dvc repro"):
         main()
     assert not (files / "metrics.json").exists()
 

@@ -53,6 +53,7 @@ def test_writes_metrics_predictions_and_plots(
     assert metrics["val"]["stories"] == 3
     assert metrics["test"]["stories"] == 2
     assert sorted(path.name for path in (files / "eval").iterdir()) == [
+        "SHA256SUMS",
         "metrics_full.json",
         "predictions.jsonl",
         "recall_test.json",

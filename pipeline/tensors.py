@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,24 +14,28 @@ from torch import Tensor
 from pipeline.errors import UserError
 from pipeline.files import reading, replacing
 
-CHECKSUM = "sha256"
-"""Its key in the header."""
+HEADER, CHECKSUM = "header", "sha256"
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
-    """Write tensors, on whatever device, and text in one atomic step.
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Any) -> None:
+    """Write tensors, on whatever device, and a header that JSON can say, in one atomic step.
+
+    Equal content gives equal bytes.
 
     Raises:
         CannotWriteError: as of `pipeline.files.replacing`.
     """
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     size = sum(tensor.nbytes for tensor in held.values())
+    text = json.dumps(header)
+    # In one entry: safetensors writes several in an order of chance.
+    metadata = {HEADER: json.dumps({CHECKSUM: _digest(held, text), HEADER: text})}
     with replacing(path, size) as partial:
-        save_file(held, partial, metadata={**header, CHECKSUM: _digest(held, header)})
+        save_file(held, partial, metadata=metadata)
 
 
-def load_tensors(path: Path, remedy: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read what `save_tensors` wrote: tensors on the CPU, and the text.
+def load_tensors(path: Path, remedy: str) -> tuple[dict[str, Tensor], Any]:
+    """Read what `save_tensors` wrote: tensors on the CPU, and the header.
 
     Args:
         remedy: what is to be done, or follows, where that fails.
@@ -42,17 +47,19 @@ def load_tensors(path: Path, remedy: str) -> tuple[dict[str, Tensor], dict[str, 
         pass  # safetensors calls a file missing that it may not read
     try:
         with safe_open(path, framework="pt") as file:
-            header = dict(file.metadata() or {})
+            metadata = json.loads((file.metadata() or {})[HEADER])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({str(error)[:100]}); {remedy}") from error
-    if header.pop(CHECKSUM, None) != _digest(tensors, header):
+        digest, text = metadata[CHECKSUM], metadata[HEADER]
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        reason = str(error)[:100] or type(error).__name__
+        raise UserError(f"{path} is damaged ({reason}); {remedy}") from error
+    if not isinstance(text, str) or digest != _digest(tensors, text):
         raise UserError(f"{path} does not match its checksum; {remedy}")
-    return tensors, header
+    return tensors, json.loads(text)
 
 
-def _digest(tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> str:
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+def _digest(tensors: Mapping[str, Tensor], header: str) -> str:
+    digest = hashlib.sha256(header.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy())

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import UserError
-from pipeline.files import reading, write_bytes
+from pipeline.files import reading, write_bytes, writing
 from pipeline.hdf5 import hdf5_bytes
 
 FORMAT_VERSION = 1
@@ -151,9 +151,10 @@ def publish_shards(
         path = folder / f"{number:05d}.h5"
         write_shard(path, keys, embeddings, attributes)
         names.add(path)
-    for path in folder.glob("*.h5"):
-        if path not in names:
-            path.unlink()
+    with writing(folder):
+        for path in folder.glob("*.h5"):
+            if path not in names:
+                path.unlink()
 
 
 @dataclass(frozen=True)

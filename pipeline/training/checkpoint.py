@@ -84,9 +84,7 @@ class Checkpoints:
         if torch.cuda.is_available():
             tensors["random/cuda"] = torch.cuda.get_rng_state()
         with in_home():
-            save_tensors(
-                self.folder / CHECKPOINT_FILE, tensors, {"progress": json.dumps(asdict(progress))}
-            )
+            save_tensors(self.folder / CHECKPOINT_FILE, tensors, asdict(progress))
 
     def restore(
         self, parameters: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer
@@ -100,7 +98,7 @@ class Checkpoints:
             return None
         try:
             tensors, header = load_tensors(path, ANEW)
-            progress = Progress(**json.loads(header["progress"]))
+            progress = Progress(**header)
             if progress.best_epoch is not None:
                 self.load_best(progress.best_epoch)
         except UserError as error:
@@ -125,7 +123,7 @@ class Checkpoints:
     def save_best(self, epoch: int, weights: dict[str, Tensor]) -> None:
         """Keep the weights of an epoch that was the best; older ones go with `drop_old_best`."""
         with in_home():
-            save_tensors(self._best(epoch), weights, {})
+            save_tensors(self._best(epoch), weights, None)
 
     def load_best(self, epoch: int) -> dict[str, Tensor]:
         """The weights that `save_best` kept. Raises UserError if they are gone or damaged."""

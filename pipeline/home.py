@@ -1,9 +1,12 @@
 """Where a user's caches live, outside every repository: shared by clones and experiments."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.files import CannotWriteError
 
 DEFAULT = "~/.cache/storycache"
 
@@ -29,3 +32,14 @@ def storycache_home() -> Path:
             f"whole path, such as {home.absolute()}"
         )
     return home
+
+
+@contextmanager
+def in_home() -> Iterator[None]:
+    """Say of a file of the caches that cannot be written what else helps there."""
+    try:
+        yield
+    except CannotWriteError as error:
+        raise CannotWriteError(
+            f"{error}, or set STORYCACHE_HOME to a folder with room that is yours"
+        ) from error

@@ -15,6 +15,7 @@ from pipeline.captioning.generate import story_seed
 from pipeline.captioning.sampler import Sampler, sample_key
 from pipeline.captioning.samples import Samples, read_samples, write_samples
 from pipeline.errors import UserError
+from pipeline.home import in_home
 from pipeline.progress import progress_bar
 
 CHUNK_BATCHES = 2
@@ -41,13 +42,8 @@ class CaptionCache:
     def add(self, samples: Samples) -> None:
         """Keep a finished chunk. Raises UserError if the cache cannot be written to."""
         name = hashlib.sha256(samples.key.tobytes()).hexdigest()[:32]
-        try:
+        with in_home():
             write_samples(self.folder / f"{name}.h5", samples, {})
-        except OSError as error:
-            raise UserError(
-                f"the caption cache {self.folder} cannot be written ({error.strerror or error}); "
-                "set STORYCACHE_HOME to a folder with room that is yours"
-            ) from error
         self._remember(samples)
 
     def read(self, keys: Sequence[bytes]) -> Samples:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.checksums import replacing_folder
 from pipeline.errors import UserError
 from pipeline.evaluation.captions import all_rows, write_captions
 from pipeline.evaluation.critic import Critic, critic_figures
@@ -81,7 +82,8 @@ def evaluate(
     Args:
         frames: the frames table, frames.parquet.
         splits: split -> story ids, as the split stage wrote them.
-        out: folder for predictions.jsonl, metrics_full.json and what `write_plots` writes.
+        out: folder for predictions.jsonl, metrics_full.json, what `write_plots` writes, and the
+            SHA256SUMS of them; an older one is replaced when all are there.
         metrics_path: {"val": {...}, "test": {...}}, the headline; written last.
 
     Raises:
@@ -106,14 +108,17 @@ def evaluate(
         targets = [part.image_keys(part.windows.target) for part in stories.values()]
         subject.judge.look_at(frames, np.concatenate(targets))
     found: dict[str, SplitSummary] = {}
-    lines = (
-        line
-        for split, part in stories.items()
-        for line in _evaluate_split(subject, split, part, frames, splits["train"], out, found)
-    )
-    write_jsonl(out / PREDICTIONS_FILE, lines)
-    said = settings(subject.scorer, subject.judge, subject.seed)
-    write_json(out / FULL_FILE, {"settings": said, "splits": found})
+    with replacing_folder(out) as folder:
+        lines = (
+            line
+            for split, part in stories.items()
+            for line in _evaluate_split(
+                subject, split, part, frames, splits["train"], folder, found
+            )
+        )
+        write_jsonl(folder / PREDICTIONS_FILE, lines)
+        said = settings(subject.scorer, subject.judge, subject.seed)
+        write_json(folder / FULL_FILE, {"settings": said, "splits": found})
     metrics = {split: headline(summary) for split, summary in found.items()}
     write_json(metrics_path, metrics)
     return metrics

@@ -6,7 +6,6 @@ python -m pipeline.evaluation.storyboard --story 2024-00006 --out story.jpg
 from __future__ import annotations
 
 import argparse
-import json
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.errors import UserError, exit_cleanly
+from pipeline.evaluation.predictions import read_records
+from pipeline.files import replacing
 from pipeline.stories.images import Place, read_pictures
 
 FRAME_HEIGHT, MARGIN, GUTTER = 180, 16, 14  # pixels
@@ -70,13 +71,9 @@ def draw_storyboard(prediction: dict[str, Any], raw: Path) -> Image.Image:
 
 def find_prediction(path: Path, story_id: str) -> dict[str, Any]:
     """The record of a story in predictions.jsonl; UserError when there is none."""
-    if not path.is_file():
-        raise UserError(f"{path} is missing: run dvc repro to make it")
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            record: dict[str, Any] = json.loads(line)
-            if record["story_id"] == story_id:
-                return record
+    for record in read_records(path):
+        if record["story_id"] == story_id:
+            return record
     raise UserError(f"{path} has no story {story_id}: take an id of the val or test split")
 
 
@@ -86,6 +83,19 @@ def _fitted(picture: Image.Image, width: int) -> Image.Image:
     return picture.resize(
         (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     )
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a picture in the format that the end of its name says.
+
+    Raises:
+        UserError: there is no such format for pictures of this kind, or it cannot be written.
+    """
+    form = Image.registered_extensions().get(path.suffix.lower())
+    if form not in Image.SAVE or form in ("PDF", "EPS"):
+        raise UserError(f"{path} does not end in a picture's format: name it .jpg or .png")
+    with replacing(path) as partial:
+        picture.save(partial, form)
 
 
 def _wrapped(paragraphs: list[Paragraph], width: int) -> list[Paragraph]:
@@ -100,7 +110,7 @@ def main() -> None:
     parser.add_argument("--raw", type=Path, default=Path("data/raw"))
     parser.add_argument("--out", type=Path, required=True, help="picture to write")
     args = parser.parse_args()
-    draw_storyboard(find_prediction(args.predictions, args.story), args.raw).save(args.out)
+    save_picture(draw_storyboard(find_prediction(args.predictions, args.story), args.raw), args.out)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
-from pipeline.files import replacing
+from pipeline.files import replacing, writing
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, Split] = ("train", "test")
@@ -65,8 +65,9 @@ def write_stories(
     """
     stream = iter(rows)
     first = next(stream, None)
-    for stale in sorted(folder.glob("*.parquet")):
-        stale.unlink()
+    with writing(folder):
+        for stale in sorted(folder.glob("*.parquet")):
+            stale.unlink()
     written = files = 0
     while first is not None:
         shard = itertools.chain([first], itertools.islice(stream, rows_per_file - 1))

@@ -29,14 +29,17 @@ def place(row: int, index: int) -> dict:
 
 def prediction(caption: str = "He waved.") -> dict:
     return {
+        "split": "test",
         "story_id": "board-1",
         "context": ["One. Two."] * 4,
         "context_images": [place(1, i) for i in range(4)],
         "target_image": place(1, 4),
         "prediction": caption,
         "reference": "She waved.",
+        "finished": True,
         "score": 0.5,
         "reference_score": 0.9,
+        "scores": {"model": 0.5, "ground_truth": 0.9},
     }
 
 

@@ -12,10 +12,10 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.errors import UserError, exit_cleanly
+from pipeline.stories.parquet import open_parquet
 
 FRAME_HEIGHT, MARGIN, GUTTER = 180, 16, 14  # pixels
 LINE_HEIGHT, FONT_SIZE, CHARACTER_WIDTH = 18, 14, 7.0
@@ -70,13 +70,11 @@ def draw_storyboard(prediction: dict[str, Any], raw: Path) -> Image.Image:
 def read_image(raw: Path, place: Place) -> Image.Image:
     """The image at `place` (file, row in it, index in the row's list).
 
-    Raises UserError when the file is not there.
+    Raises UserError when the file is not there or damaged.
     """
     path = raw / place["file"]
-    if not path.is_file():
-        raise UserError(f"{path} is missing: run dvc repro, or dvc checkout, to bring it back")
     row = int(place["row"])
-    with pq.ParquetFile(path) as file:
+    with open_parquet(path, "download") as file:
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
             if row < rows:

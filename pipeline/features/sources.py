@@ -1,6 +1,7 @@
 """What is to be embedded, streamed in order from the raw stories and the frames table."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
+from pipeline.stories.frames import open_frames
+from pipeline.stories.parquet import open_parquet
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def stream_captions(frames: Path, rows: np.ndarray) -> Iterator[str]:
 
 def _stream_rows(path: Path, columns: list[str], rows: np.ndarray) -> Iterator[dict]:
     start = 0
-    with pq.ParquetFile(path) as file:
+    with open_frames(path, columns) as file:
         for batch in file.iter_batches(1024, columns=columns, use_threads=False):
             first, last = np.searchsorted(rows, (start, start + len(batch)))
             if last > first:
@@ -67,6 +70,7 @@ class _RowGroupReader:
         self._raw = raw
         self._name = ""
         self._file: pq.ParquetFile | None = None
+        self._open_file = ExitStack()
         self._starts = np.zeros(1, np.int64)
         self._group = -1
         self._images: pa.ChunkedArray | None = None
@@ -91,11 +95,10 @@ class _RowGroupReader:
 
     def _open(self, name: str) -> pq.ParquetFile:
         if self._file is None or name != self._name:
-            if self._file is not None:
-                self._file.close()
+            self._open_file.close()
             if not (self._raw / name).is_file():
                 raise self._stale(name)
-            file = pq.ParquetFile(self._raw / name)
+            file = self._open_file.enter_context(open_parquet(self._raw / name, "download"))
             groups = range(file.num_row_groups)
             sizes = [file.metadata.row_group(i).num_rows for i in groups]
             self._starts = np.cumsum([0, *sizes])

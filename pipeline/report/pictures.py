@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
 from pipeline.errors import UserError
+from pipeline.stories.parquet import open_parquet
 
 
 @dataclass(frozen=True, order=True)
@@ -101,22 +101,15 @@ def read_images(raw: Path, places: Iterable[Place]) -> Iterator[tuple[Place, Ima
     """Decode the images at the given places, file by file; each row group is read at most once.
 
     Raises:
-        UserError: if a file or row is missing.
+        UserError: if a file or row is missing, or a file is damaged.
     """
     by_file: dict[str, list[Place]] = {}
     for place in sorted(set(places)):
         by_file.setdefault(place.file, []).append(place)
     for name, wanted in by_file.items():
         path = raw / name
-        try:
-            with pq.ParquetFile(path) as file:
-                yield from _read_file(file, path, wanted)
-        except FileNotFoundError:
-            raise UserError(
-                f"{path} is missing: run dvc repro, or dvc checkout, to bring it back"
-            ) from None
-        except pa.ArrowInvalid as error:
-            raise UserError(f"{path} cannot be read as parquet ({error}); run dvc repro") from None
+        with open_parquet(path, "download") as file:
+            yield from _read_file(file, path, wanted)
 
 
 def _read_file(

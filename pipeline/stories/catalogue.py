@@ -16,6 +16,7 @@ from pipeline.files import replacing, write_json
 from pipeline.stories.distributions import Distributions, write_plots
 from pipeline.stories.examination import REASONS, Refusal, Story, examine
 from pipeline.stories.frames import content_key, writing_frames
+from pipeline.stories.origin import read_origin
 from pipeline.stories.schema import SPLITS, count_stories, iter_stories, story_files
 from pipeline.stories.summary import Summary
 
@@ -33,7 +34,7 @@ def prepare(raw: Path, frames: Path, summary: Path, quarantine: Path, plots: Pat
     Args:
         raw: folder with `train/*.parquet` and perhaps `test/*.parquet`.
         frames: `FRAMES_SCHEMA` parquet, a row per frame of the stories kept.
-        summary: JSON, the dataset table of `Summary.table`.
+        summary: JSON, where the stories came from and the dataset table of `Summary.table`.
         quarantine: JSON lines, a row per story refused: story_id, split, row (number within the
             split, from 0), kind, reason, detail.
         plots: folder of `Distributions.plots`, a JSON file each.
@@ -70,7 +71,7 @@ def prepare(raw: Path, frames: Path, summary: Path, quarantine: Path, plots: Pat
                 }
                 refused.write(json.dumps(entry, ensure_ascii=False) + "\n")
             rows_before[split] += 1
-    write_json(summary, gathered.table())
+    write_json(summary, {"dataset": read_origin(raw)} | gathered.table())
     write_plots(distributions, plots)
     if gathered.read == 0:
         raise UserError(f"{raw} holds no stories; run the download stage again")

@@ -73,8 +73,8 @@ def story_row(values: Row, where: str) -> Row:
     return {name: _TAKE[name](values.get(name), where) for name in STORY_SCHEMA.names}
 
 
-def row_of(batch: pa.RecordBatch, where: str) -> Row:
-    """Give the only row of a batch as Python objects.
+def row_of(batch: pa.RecordBatch | pa.Table, where: str) -> Row:
+    """Give the only row of a batch or table as Python objects.
 
     Raises:
         UserError: naming the column whose text is not UTF-8.

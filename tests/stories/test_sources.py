@@ -5,8 +5,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import UserError
+from pipeline.sources.hub import hub_stories
+from pipeline.sources.parquet import parquet_stories
 from pipeline.stories.schema import STORY_SCHEMA
-from pipeline.stories.sources import hub_stories, parquet_stories
 from tests.stories.story_rows import story_row
 
 CARD = """---

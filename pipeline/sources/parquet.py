@@ -67,21 +67,19 @@ def parquet_stories(train: str, test: str | None) -> Source:
 def _files(split: str, place: str) -> list[Path]:
     """Find the files of a split, and see that no name says that they are another's."""
     folder = Path(place)
+    foreign_words = _foreign_words(split)
     if folder.is_dir():
         files = parquet_files(folder)
         names = [path.relative_to(folder).as_posix() for path in files]
-    elif folder.is_file():
-        files, names = [folder], [folder.name]
     else:
-        files = sorted(Path(path) for path in glob.glob(place, recursive=True))
-        files = [path for path in files if path.is_file() and not path.name.startswith(".")]
+        found = [place] if folder.is_file() else glob.glob(place, recursive=True)
+        files = sorted(path for path in map(Path, found) if path.is_file())
         names = [path.name for path in files]
+        foreign_words -= _words(folder.name)  # what the file or the glob itself says is meant
     if not files:
         raise UserError(
             f"dataset.parquet.{split}: no parquet files at {place}; give a folder, a file or a glob"
         )
-    # what the parameter itself names is meant
-    foreign_words = _foreign_words(split) - _words(folder.name)
     foreign = [name for name in names if _words(name) & foreign_words]
     if foreign:
         more = f" and {len(foreign) - 2} more" if len(foreign) > 2 else ""

@@ -31,13 +31,8 @@ def serving(folder: Path, repo: str) -> Iterator[str]:
         def do_HEAD(self) -> None:
             self._answer()
 
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-            self._answer(body)
-
-        def _answer(self, body: str = "") -> None:
+        def _answer(self) -> None:
             path = unquote(urlsplit(self.path).path)
-            print(self.command, self.path, body, self.headers.get("Range"))
             api = f"/api/datasets/{repo}"
             if path in (api, f"{api}/revision/main", f"{api}/revision/{COMMIT}"):
                 card = metadata_load(files["README.md"]) if "README.md" in files else {}
@@ -45,9 +40,6 @@ def serving(folder: Path, repo: str) -> Iterator[str]:
                 self._json({"id": repo, "sha": COMMIT, "cardData": card, "siblings": names})
             elif match := re.match(rf"{api}/tree/{COMMIT}/?(.*)", path):
                 self._json(self._listing(match[1]))
-            elif match := re.match(rf"{api}/paths-info/{COMMIT}", path):
-                asked = json.loads(body)["paths"] if body.startswith("{") else []
-                self._json([entry for entry in self._entries() if entry["path"] in asked])
             elif (match := re.match(rf"/datasets/{repo}/resolve/{COMMIT}/(.*)", path)) and (
                 match[1] in files
             ):

@@ -1,6 +1,5 @@
 """The parameters file: what it takes, and the one sentence that says why it does not."""
 
-import re
 from pathlib import Path
 
 import pytest

@@ -183,9 +183,7 @@ def count_stories(folder: Path) -> int:
         raise UserError(f"{folder} has a file that is no parquet ({reason(error)})") from None
 
 
-def iter_stories(
-    folder: Path, columns: list[str] | None = None
-) -> Iterator[tuple[str, int, Row]]:
+def iter_stories(folder: Path, columns: list[str] | None = None) -> Iterator[tuple[str, int, Row]]:
     """Stream the stories of a folder, holding one of them in memory at a time.
 
     Args:

@@ -48,7 +48,7 @@ def hub_layout(folder: Path) -> Path:
 
 
 def test_the_hubs_own_conversion_to_parquet(tmp_path: Path) -> None:
-    """The layout of the Hub's branch refs/convert/parquet: a folder for the config and the split."""
+    """The layout of the Hub's branch refs/convert/parquet: a folder for config and split."""
     write(tmp_path / "default" / "train" / "0000.parquet", "a", "b")
     write(tmp_path / "default" / "train" / "0001.parquet", "c")
     write(tmp_path / "default" / "test" / "0000.parquet", "d")
@@ -182,9 +182,9 @@ def test_a_dataset_of_several_configurations_is_told_with_their_names(tmp_path: 
         )
         + "---\n"
     )
-    with pytest.raises(UserError, match="has the configurations en, de; set dataset.hub.config"):
+    with pytest.raises(UserError, match=r"has the configurations en, de; set dataset\.hub\.config"):
         hub_stories(str(tmp_path), "main")
-    with pytest.raises(UserError, match="no configuration fr; set .* to one of en, de"):
+    with pytest.raises(UserError, match=r"no configuration fr; set .* to one of en, de"):
         hub_stories(str(tmp_path), "main", "fr")
     source = hub_stories(str(tmp_path), "main", "de")
     assert [row["story_id"] for row in source.rows["train"]()] == ["de"]

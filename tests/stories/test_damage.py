@@ -1,5 +1,6 @@
 """Bits that change on a disk: every reader gives the same rows, or one sentence."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,10 +136,8 @@ def test_no_bit_of_the_footer_or_the_seal_changes_a_row(tmp_path: Path, folder: 
         changed = bytearray(sound)
         changed[place] ^= 1 << place % 8
         path.write_bytes(changed)
-        try:
+        with contextlib.suppress(UserError):
             assert read_frames(path).to_pylist() == rows
-        except UserError:
-            pass
     for bit in range(32):  # of the footer's length, by which the seal is found
         changed = bytearray(sound)
         changed[-8 + bit // 8] ^= 1 << bit % 8

@@ -55,8 +55,12 @@ def hub_stories(repo: str, revision: str, config: str | None = None) -> Source:
         raise _not_found(repo, revision, error) from None
     except ConnectionError as error:
         raise _unreachable(repo, error) from None
-    except (datasets.exceptions.DatasetsError, pa.ArrowException, OSError, ValueError) as error:
-        raise _no_stories(repo, error) from None
+    except UserError:
+        raise
+    except Exception as error:  # a card that is no YAML, a file that is no parquet: each its own
+        raise UserError(
+            f"dataset.hub: {repo} is no dataset of stories ({reason(error)}); {OTHER_WAYS}"
+        ) from None
     if "train" not in found:
         raise UserError(
             f"dataset.hub: {repo} has no train split, only {', '.join(found)}; a dataset of "
@@ -80,16 +84,15 @@ def _at(repo: str, revision: str) -> dict[str, Any]:
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
-    from huggingface_hub.utils import httpx
 
     try:
         info = HfApi().dataset_info(repo, revision=revision)
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
         raise _not_found(repo, revision, error) from None
-    except (httpx.HTTPError, OSError) as error:
+    except _network_errors() as error:
         raise _unreachable(repo, error) from None
-    card = info.card_data or {}
-    return {"revision": revision, "commit": info.sha, "license": card.get("license")}
+    given = info.card_data.get("license") if info.card_data else None
+    return {"revision": revision, "commit": info.sha, "license": given}
 
 
 def _card(folder: Path) -> dict[str, Any]:
@@ -120,7 +123,6 @@ def _config(repo: str, wanted: str | None, configs: list[str]) -> str:
 def _rows(repo: str, folder: Path | None, split: Any) -> Rows:
     """Prepare one streamed split: the schema's columns, images as encoded bytes."""
     from datasets.exceptions import DatasetsError
-    from huggingface_hub.utils import httpx
 
     place = f"dataset.hub: {repo}, split {split.split}"
     if split.features is None:
@@ -133,7 +135,7 @@ def _rows(repo: str, folder: Path | None, split: Any) -> Rows:
     def read() -> Iterator[pa.Table]:
         try:
             yield from tables.iter(batch_size=1)
-        except (ConnectionError, TimeoutError, httpx.HTTPError) as error:
+        except _network_errors() as error:
             raise _unreachable(repo, error) from None
         except (DatasetsError, pa.ArrowException, OSError, ValueError, TypeError) as error:
             raise UserError(
@@ -148,6 +150,12 @@ def _rows(repo: str, folder: Path | None, split: Any) -> Rows:
     return rows
 
 
+def _network_errors() -> tuple[type[Exception], ...]:
+    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # whichever it uses
+
+    return ConnectionError, TimeoutError, httpx.HTTPError  # the Hub's own are of the last
+
+
 def _not_found(repo: str, revision: str, error: Exception) -> UserError:
     return UserError(
         f"dataset.hub: {repo} at revision {revision} cannot be opened ({reason(error)}); "
@@ -159,10 +167,4 @@ def _unreachable(repo: str, error: Exception) -> UserError:
     return UserError(
         f"dataset.hub: {repo} cannot be reached over the network ({reason(error)}); try again "
         f"when there is a connection, or {OTHER_WAYS}"
-    )
-
-
-def _no_stories(repo: str, error: Exception) -> UserError:
-    return UserError(
-        f"dataset.hub: {repo} is no dataset of stories ({reason(error)}); {OTHER_WAYS}"
     )

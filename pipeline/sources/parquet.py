@@ -12,7 +12,7 @@ from pipeline.sources.beside import with_bytes
 from pipeline.sources.source import Rows, Source
 from pipeline.stories.columns import check_columns
 from pipeline.stories.parquet import open_parquet
-from pipeline.stories.schema import SPLITS, Row, iter_file, parquet_files
+from pipeline.stories.schema import SPLITS, Row, Split, iter_file, parquet_files
 
 # What names a split in the files of the Hub.
 _SPLIT_WORDS = {
@@ -50,7 +50,7 @@ def parquet_stories(train: str, test: str | None) -> Source:
 
     read: list[dict[str, Any]] = []
 
-    def rows_of(split: str) -> Rows:
+    def rows_of(split: Split) -> Rows:
         def rows() -> Iterator[Row]:
             for path in files[split]:
                 read.append(_identity(split, path))

@@ -222,3 +222,15 @@ def test_damaged_files_end_in_one_sentence(tmp_path: Path, damage: str) -> None:
         list(hub_stories(str(tmp_path), "main").rows["train"]())
     assert len(str(refused.value)) <= 500
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "card", ["---\n: [no yaml\n---\n", "---\n- a\n---\n", "---\nconfigs: 3\n---\n", "---\n\xe9"]
+)
+def test_a_card_that_cannot_be_read_ends_in_one_sentence(tmp_path: Path, card: str) -> None:
+    hub_layout(tmp_path)
+    (tmp_path / "README.md").write_bytes(card.encode("latin-1"))
+    with pytest.raises(UserError, match="is no dataset of stories") as refused:
+        hub_stories(str(tmp_path), "main")
+    assert len(str(refused.value)) <= 500
+    assert "\n" not in str(refused.value)

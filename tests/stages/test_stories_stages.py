@@ -83,6 +83,9 @@ def test_parquet_of_ones_own_is_limited_and_what_is_wrong_is_set_aside(
     done = run_stage(*PREPARE)
     succeed(done)
     assert "prepare: 5 of 6 stories kept, 1 refused (1 duplicate_id)" in done.stderr
+    origin = read_json(tmp_path / "data/stories/summary.json")["dataset"]
+    assert origin["source"] == "parquet"
+    assert re.fullmatch("[0-9a-f]{64}", origin["sha256"])
     (line,) = (tmp_path / "data/stories/quarantine.jsonl").read_text().splitlines()
     assert json.loads(line)["row"] == 5
     succeed(run_stage(*SPLIT))

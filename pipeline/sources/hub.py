@@ -52,7 +52,7 @@ def hub_stories(repo: str, revision: str, config: str | None = None) -> Source:
             builder.config.batch_size = 1  # rows of parquet at a time, else a whole row group
         found = builder.as_streaming_dataset()
     except datasets.exceptions.DatasetNotFoundError as error:
-        raise _not_found(repo, revision, error) from None
+        raise _not_found(repo, revision, reason(error)) from None
     except ConnectionError as error:
         raise _unreachable(repo, error) from None
     except UserError:
@@ -80,6 +80,7 @@ def _at(repo: str, revision: str) -> dict[str, Any]:
     """Ask the Hub which commit a revision is now, and what the dataset's card says."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
+        GatedRepoError,
         HFValidationError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -87,8 +88,15 @@ def _at(repo: str, revision: str) -> dict[str, Any]:
 
     try:
         info = HfApi().dataset_info(repo, revision=revision)
-    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
-        raise _not_found(repo, revision, error) from None
+    except GatedRepoError:
+        raise UserError(
+            f"dataset.hub: {repo} asks who reads it; accept its terms on its page and run "
+            f"hf auth login, or {OTHER_WAYS}"
+        ) from None
+    except RevisionNotFoundError:
+        raise _not_found(repo, revision, "there is no such revision") from None
+    except (RepositoryNotFoundError, HFValidationError):
+        raise _not_found(repo, revision, "there is no such dataset, or it is private") from None
     except _network_errors() as error:
         raise _unreachable(repo, error) from None
     given = info.card_data.get("license") if info.card_data else None
@@ -156,10 +164,10 @@ def _network_errors() -> tuple[type[Exception], ...]:
     return ConnectionError, TimeoutError, httpx.HTTPError  # the Hub's own are of the last
 
 
-def _not_found(repo: str, revision: str, error: Exception) -> UserError:
+def _not_found(repo: str, revision: str, why: str) -> UserError:
     return UserError(
-        f"dataset.hub: {repo} at revision {revision} cannot be opened ({reason(error)}); "
-        f"correct the name, or {OTHER_WAYS}"
+        f"dataset.hub: {repo} at revision {revision} cannot be opened ({why}); correct it, or "
+        f"{OTHER_WAYS}"
     )
 
 

@@ -182,12 +182,12 @@ def test_the_recipe_for_the_real_dataset_keeps_the_commit_that_main_is_at(
         }
         shutil.rmtree(tmp_path / "data")
         set_params(dataset__source="hub", dataset__hub__revision="gone")
-        assert "StoryReasoning at revision gone cannot be opened" in error_line(
-            run_stage(*DOWNLOAD, **online)
+        assert "StoryReasoning at revision gone cannot be opened (there is no such rev" in (
+            error_line(run_stage(*DOWNLOAD, **online))
         )
         set_params(dataset__source="hub", dataset__hub__repo="nobody/nothing")
-        assert "nobody/nothing at revision main cannot be opened" in error_line(
-            run_stage(*DOWNLOAD, **online)
+        assert "nobody/nothing at revision main cannot be opened (there is no such dat" in (
+            error_line(run_stage(*DOWNLOAD, **online))
         )
     assert not (tmp_path / "data").exists()
 

@@ -2,8 +2,8 @@
 
 A seal is the SHA-256 of all of a file's other bytes. It stands between the last page and the
 footer, where readers of parquet never look and tools that rewrite a file do not carry it on.
-Parquet's own checksums, written and checked as well, cover the data of pages alone: neither their
-headers nor the footer, a changed bit of which gives other rows or breaks a reader.
+Parquet's own checksums, written as well for readers other than ours, cover the data of pages alone:
+neither their headers nor the footer, a changed bit of which gives other rows or breaks a reader.
 """
 
 import hashlib
@@ -65,12 +65,16 @@ def open_parquet(path: Path, stage: str | None = None) -> Iterator[pq.ParquetFil
     again = f"delete it and run dvc repro {stage}" if stage else "write it again"
     try:
         with path.open("rb") as file:
-            if _seal_is_broken(file):
-                raise UserError(
-                    f"{path} is damaged: its bytes are not those that were written; {again}"
-                )
+            intact = _intact(file)
+        if intact is False:
+            raise UserError(
+                f"{path} is damaged: its bytes are not those that were written; {again}"
+            )
         opened = pq.ParquetFile(
-            path, buffer_size=_CHUNK_BYTES, pre_buffer=False, page_checksum_verification=True
+            path,
+            buffer_size=_CHUNK_BYTES,
+            pre_buffer=False,
+            page_checksum_verification=intact is None,  # else all bytes are known to be right
         )
     except FileNotFoundError:
         made = f"run the {stage} stage (dvc repro {stage})" if stage else "give another path"
@@ -102,24 +106,24 @@ def _seal(path: Path) -> None:
         file.write(_LABEL + digest + footer)
 
 
-def _seal_is_broken(file: BinaryIO) -> bool:
-    """Whether a file has a seal that is not its own; False for what was never sealed."""
+def _intact(file: BinaryIO) -> bool | None:
+    """Whether a file's bytes are those that were sealed; None for what was never sealed."""
     size = file.seek(0, os.SEEK_END)
     footer_bytes = _footer_bytes(file)
     if footer_bytes is None or footer_bytes + _SEAL_BYTES > size:
-        return False
+        return None
     start = size - footer_bytes - _SEAL_BYTES
     file.seek(start)
     seal = file.read(_SEAL_BYTES)
     if not seal.startswith(_LABEL):
-        return False
+        return None
     digest = hashlib.sha256()
     file.seek(0)
     for first in range(0, start, _CHUNK_BYTES):
         digest.update(file.read(min(_CHUNK_BYTES, start - first)))
     file.seek(start + _SEAL_BYTES)
     digest.update(file.read())
-    return digest.digest() != seal[len(_LABEL) :]
+    return digest.digest() == seal[len(_LABEL) :]
 
 
 def _footer_bytes(file: BinaryIO) -> int | None:

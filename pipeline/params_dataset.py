@@ -22,7 +22,10 @@ class HubParams(Group):
     repo: Name
     """Dataset on the Hugging Face Hub (`owner/name`), or a local folder in the Hub's layout."""
     revision: Name
-    """Branch, tag or commit of that dataset; a commit hash makes the download reproducible."""
+    """Branch, tag or commit of that dataset. A branch is read at the commit that it is at, which
+    `data/raw/source.json` keeps; that commit here gives the same stories anywhere."""
+    config: Name | None
+    """Which configuration of that dataset; null for the only one that it has."""
 
 
 class ParquetParams(Group):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from pipeline.stories.frames import open_frames
 from pipeline.stories.images import Place, read_images
 
 
@@ -49,7 +49,7 @@ def stream_captions(frames: Path, rows: np.ndarray) -> Iterator[str]:
 
 def _stream_rows(path: Path, columns: list[str], rows: np.ndarray) -> Iterator[dict]:
     start = 0
-    with pq.ParquetFile(path) as file:
+    with open_frames(path, columns) as file:
         for batch in file.iter_batches(1024, columns=columns, use_threads=False):
             first, last = np.searchsorted(rows, (start, start + len(batch)))
             if last > first:

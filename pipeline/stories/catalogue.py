@@ -1,7 +1,6 @@
 """The prepare stage's work: raw stories checked, their frames listed, the refused set aside."""
 
 import functools
-import itertools
 import json
 import os
 import re
@@ -18,11 +17,13 @@ from pipeline.stories.distributions import Distributions, write_plots
 from pipeline.stories.examination import REASONS, Refusal, Story, examine
 from pipeline.stories.frames import content_key, writing_frames
 from pipeline.stories.identity import Identity
+from pipeline.stories.origin import read_origin
 from pipeline.stories.pixels import LARGEST
-from pipeline.stories.schema import SPLITS, count_stories, iter_stories, story_files
+from pipeline.stories.schema import SPLITS, count_stories, image_bytes, iter_stories, story_files
 from pipeline.stories.summary import Summary
 
-STORIES_AHEAD = 16  # examined at a time: what bounds the images held in memory
+STORIES_AHEAD = 16  # examined at a time ...
+BYTES_AHEAD = 256 << 20  # ... or fewer, where their images are large
 
 DETAIL_CHARACTERS = 300  # of a line of the quarantine, at most
 
@@ -47,7 +48,7 @@ def prepare(
     Args:
         raw: folder with `train/*.parquet` and perhaps `test/*.parquet`.
         frames: `FRAMES_SCHEMA` parquet, a row per frame of the stories kept.
-        summary: JSON, the dataset table of `Summary.table`.
+        summary: JSON, where the stories came from and the dataset table of `Summary.table`.
         quarantine: JSON lines, a row per story refused or cut: story_id, split, row (number within
             the split, from 0), kind (of `REASONS`, or `cut`), reason, detail.
         plots: folder of `Distributions.plots`, a JSON file each.
@@ -83,7 +84,7 @@ def prepare(
                 entry = where | _explanation(outcome)
                 refused.write(json.dumps(entry, ensure_ascii=False) + "\n")
             rows_before[split] += 1
-    write_json(summary, gathered.table())
+    write_json(summary, {"dataset": read_origin(raw)} | gathered.table())
     write_plots(distributions, plots)
     if gathered.read == 0:
         raise UserError(f"{raw} holds no stories; run the download stage again")
@@ -103,11 +104,24 @@ def _examined(
     located: Iterable[Located], bad_frame: Literal["story", "cut"], max_megapixels: float
 ) -> Iterator[tuple[Located, Story | Refusal]]:
     """Examine stories on all cores (decoding releases the interpreter's lock), in their order."""
-    stream = iter(located)
     look = functools.partial(examine, bad_frame=bad_frame, max_megapixels=max_megapixels)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        while batch := list(itertools.islice(stream, STORIES_AHEAD)):
+        for batch in _batches(located):
             yield from zip(batch, pool.map(look, [row for _, _, row in batch]), strict=True)
+
+
+def _batches(located: Iterable[Located]) -> Iterator[list[Located]]:
+    """As many stories as may be held in memory at a time."""
+    batch: list[Located] = []
+    size = 0
+    for story in located:
+        batch.append(story)
+        size += image_bytes(story[2])
+        if len(batch) == STORIES_AHEAD or size >= BYTES_AHEAD:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _explanation(outcome: Story | Refusal) -> dict[str, str]:

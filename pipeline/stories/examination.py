@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.errors import UserError
+from pipeline.stories.columns import NEEDED
 from pipeline.stories.frames import content_key
 from pipeline.stories.grounding import frame_captions, has_frame_tags
 from pipeline.stories.pixels import LARGEST, check
-
-NEEDED = ("story_id", "images", "story")
-"""Columns without which a row is no story; the others may be missing or null."""
 
 REASONS = {
     "null_field": "A column that every story needs is null.",

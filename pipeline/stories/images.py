@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from pipeline.errors import UserError
+from pipeline.stories.parquet import open_parquet
 from pipeline.stories.pixels import decode
 
 
@@ -42,18 +43,8 @@ def read_images(raw: Path, places: Iterable[Place]) -> Iterator[bytes]:
     """
     for name, here in itertools.groupby(places, lambda place: place.file):
         path = raw / name
-        try:
-            with pq.ParquetFile(path, page_checksum_verification=True) as file:
-                yield from _read_file(file, path, here)
-        except FileNotFoundError:
-            raise UserError(
-                f"{path} is missing; run dvc repro, or dvc checkout, to bring it back"
-            ) from None
-        except (pa.ArrowException, OSError) as error:
-            raise UserError(
-                f"{path} cannot be read as parquet ({str(error)[:200]}); delete it and run dvc "
-                "repro"
-            ) from None
+        with open_parquet(path, "download") as file:
+            yield from _read_file(file, path, here)
 
 
 def read_pictures(raw: Path, places: Sequence[Place]) -> Iterator[Image.Image]:

@@ -24,7 +24,7 @@ def pack_frozen(module: nn.Module) -> None:
     Names of parameters stay, and tied ones stay tied.
     """
     for name, child in module.named_children():
-        if isinstance(child, nn.Linear | Conv1D):
+        if type(child) in (nn.Linear, Conv1D):  # a subclass may compute something else
             if not any(parameter.requires_grad for parameter in child.parameters()):
                 setattr(module, name, PackedLinear(child))
         else:
@@ -54,11 +54,12 @@ class PackedLinear(nn.Module):
         """x [..., in] to [..., out]."""
         if not self._can_pack():
             return F.linear(x, self._matrix(), self.bias)
-        y: Tensor = _Multiply.apply(x, self)
-        return y
+        y: Tensor = _Multiply.apply(x.reshape(-1, self.in_features), self)
+        # A view from outside of the Function: some decoders add to what they get, in place.
+        return y.view(*x.shape[:-1], self.out_features)
 
     def grad_input(self, grad: Tensor) -> Tensor:
-        """Gradient [..., out] of the output to that of the input, [..., in]."""
+        """Gradient [N, out] of the output to that of the input, [N, in]."""
         return self._multiply(grad, backward=True) if self._can_pack() else grad @ self._matrix()
 
     def _matrix(self) -> Tensor:
@@ -72,9 +73,7 @@ class PackedLinear(nn.Module):
     def _multiply(self, x: Tensor, backward: bool) -> Tensor:
         bias = None if backward else self.bias
         weight = self._pack(backward)
-        flat = x.reshape(-1, x.shape[-1])
-        y = torch.ops.mkldnn._linear_pointwise(flat, weight, bias, "none", [], "")
-        return y.view(*x.shape[:-1], -1)
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
     def _pack(self, backward: bool) -> Tensor:
         """The weights in oneDNN's layout, for the forward or the backward pass."""

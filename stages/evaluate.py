@@ -49,6 +49,7 @@ def main() -> None:
             precision=images.attributes["precision"],
             image_fit=images.attributes["image_fit"],
             text_overflow=texts.attributes["text_overflow"],
+            parameter="evaluate.judge",
         )
         judge = Judge(other, prefix, paths.raw)
         if other.fingerprint("text") == texts.fingerprint:

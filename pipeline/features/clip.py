@@ -66,6 +66,7 @@ class FrozenClip:
         text_overflow: str = "truncate",
         batch_size: int = 32,
         device: torch.device | None = None,
+        parameter: str = "clip.model",
     ) -> FrozenClip:
         """Open a CLIP model from a folder or the Hub.
 
@@ -77,6 +78,7 @@ class FrozenClip:
             text_overflow: truncate or chunks.
             batch_size: rows per forward pass.
             device: where to compute; by default what `pipeline.device.pick_device` finds.
+            parameter: the key in params.yaml that names the model, for messages.
 
         Raises:
             UserError: if the model is out of reach or unusable, or a setting is unknown.
@@ -87,7 +89,7 @@ class FrozenClip:
             resolved = str(pick_dtype(precision, device)).removeprefix("torch.")
         else:
             resolved = resolve_precision(precision)
-        folder = find_clip(model, revision)
+        folder = find_clip(model, revision, parameter)
         return cls(folder, resolved, image_fit, text_overflow, batch_size, device)
 
     @classmethod

@@ -38,14 +38,16 @@ def _load(
 
     With a preprocessor it is the image tower, for pixels as that one gives them; else the text's.
     """
+    import torch
     from transformers import CLIPModel
 
     from pipeline.attention import use_fastest_attention
     from pipeline.features.layers import LastLayer, PatchEmbedding, fuse_quick_gelu
     from pipeline.packed_linear import pack_frozen
+    from pipeline.pretrained.loading import load_pretrained
 
-    model = CLIPModel.from_pretrained(folder.path, dtype="float32", use_safetensors=True)
-    model.eval().requires_grad_(False)
+    model = load_pretrained(CLIPModel, folder.files, torch.float32)
+    model.requires_grad_(False)
     if preprocessor is None:
         transformer, projection = model.text_model, model.text_projection
     else:
@@ -117,14 +119,15 @@ class TextTower:
         batch_size: int,
         device: torch.device,
     ) -> None:
-        from transformers import AutoTokenizer
+        from pipeline.pretrained.tokenizer import load_tokenizer
 
         self.overflow = overflow
         self.batch_size = batch_size
         self.device = device
-        self.tokenizer = AutoTokenizer.from_pretrained(folder.path)
-        self.max_tokens = min(self.tokenizer.model_max_length, folder.text_positions)
         self.transformer, self.last_layer, self.projection = _load(folder, precision, device)
+        words = self.transformer.get_input_embeddings().num_embeddings
+        self.tokenizer = load_tokenizer(folder.files, words)
+        self.max_tokens = min(self.tokenizer.model_max_length, folder.text_positions)
 
     def encode(
         self, texts: list[str], progress: Callable[[int], object] | None = None

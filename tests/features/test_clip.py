@@ -212,7 +212,7 @@ def test_an_encoder_is_rebuilt_from_what_it_says(clip_copy: Path) -> None:
 
 
 def test_missing_or_unsuitable_models_are_clear_errors(
-    tmp_path: Path, tiny_gpt2: Path, clip_copy: Path
+    tmp_path: Path, tiny_clip: Path, tiny_gpt2: Path, clip_copy: Path
 ) -> None:
     for name in ("data/sample/nothing", "nobody/nothing", str(tmp_path / "gone")):
         with pytest.raises(UserError, match=r"no folder here.*network"):
@@ -223,7 +223,7 @@ def test_missing_or_unsuitable_models_are_clear_errors(
     with pytest.raises(UserError, match="safetensors"):
         load(clip_copy).fingerprint("image")
     with pytest.raises(UserError, match="cut"):
-        load(clip_copy, text_overflow="cut")
+        load(tiny_clip, text_overflow="cut")
 
 
 def test_processor_nested_by_transformers_5_is_found(clip_copy: Path) -> None:

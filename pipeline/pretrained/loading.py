@@ -1,0 +1,162 @@
+"""Loading a pretrained model so that nothing in it is made up, left out or run.
+
+Transformers fills weights that a checkpoint lacks with random numbers, and says so in a table on
+stderr; here that is an error.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig
+from transformers.utils import logging
+
+from pipeline.errors import UserError
+from pipeline.pretrained.folder import PretrainedFolder
+
+LONGEST_REASON = 200  # characters
+
+
+def load_config(folder: PretrainedFolder) -> Any:
+    """The config of the model, defaults filled in by Transformers.
+
+    Raises:
+        UserError: if Transformers knows no such model, or only by code in the folder.
+    """
+    with _sentences(folder), quiet():
+        return AutoConfig.from_pretrained(folder.path, trust_remote_code=False)
+
+
+def load_pretrained(
+    model_class: Any, folder: PretrainedFolder, dtype: torch.dtype, config: Any = None
+) -> Any:
+    """A pretrained model in eval mode, in `dtype`, whatever precision its files are in.
+
+    Args:
+        model_class: a model class of Transformers, or one of its Auto classes.
+        config: what `load_config` gave, changed or not.
+
+    Raises:
+        UserError: if it cannot be loaded, a weight of it is missing or has another shape than the
+            config says, the files hold much that the model has no place for, or a weight is not
+            finite.
+    """
+    config = load_config(folder) if config is None else config
+    if getattr(config, "transformers_weights", None):
+        raise folder.error(
+            "its config.json names a file of weights (transformers_weights); save the model anew "
+            "with save_pretrained"
+        )
+    with _sentences(folder), quiet():
+        model, found = model_class.from_pretrained(
+            folder.path,
+            config=config,
+            dtype=dtype,
+            use_safetensors=folder.weights[0].suffix == ".safetensors",
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+        )
+    _check_complete(folder, model, found)
+    _check_finite(folder, model)
+    return model
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Transformers' progress bars and tables are left out; what matters in them is checked."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _sentences(folder: PretrainedFolder) -> Iterator[None]:
+    """Whatever Transformers raises over a folder, as one sentence about the folder."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # each architecture raises what it pleases
+        if "trust_remote_code" in str(error):
+            raise folder.error(
+                "it is defined by code in its own folder, which is never run here; choose a model "
+                "that Transformers knows by itself"
+            ) from error
+        raise folder.error(
+            f"it cannot be loaded ({reason(error)}); the folder may be incomplete, or made for "
+            "another version or another kind of model"
+        ) from error
+
+
+def reason(error: BaseException) -> str:
+    """The first line of an error, cut to a readable length."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    line = lines[0] if lines else ""
+    said = f"{type(error).__name__}: {line}" if line else type(error).__name__
+    return said if len(said) <= LONGEST_REASON else said[: LONGEST_REASON - 1] + "…"
+
+
+def _check_complete(folder: PretrainedFolder, model: Any, found: dict[str, Any]) -> None:
+    """Refuse a model of which anything was made up; `found` is Transformers' loading info."""
+    if missing := found["missing_keys"]:
+        raise folder.error(
+            f"its weights lack {named(missing)}; choose a complete {type(model).__name__}"
+        )
+    if mismatched := sorted(found["mismatched_keys"]):
+        name, stored, wanted = mismatched[0]
+        raise folder.error(
+            f"{name} is {list(stored)} in its weights, but {list(wanted)} by its config.json "
+            f"({len(mismatched)} such weights); the two are not of one model"
+        )
+    unexpected = set(found["unexpected_keys"])
+    known = model.state_dict()
+    patterns = {_without_numbers(name) for name in known}
+    further = {name for name in unexpected if _without_numbers(name) in patterns}
+    if further or len(unexpected) > len(known):
+        raise folder.error(
+            f"its weights hold {named(further or unexpected)}, for which its config.json has no "
+            "place; the two are not of one model"
+        )
+
+
+def _check_finite(folder: PretrainedFolder, model: Any) -> None:
+    """Refuse weights that are NaN or infinite: all that is computed with them would be."""
+    bad = [name for name, weight in model.named_parameters() if not _is_finite(weight)]
+    bad += [name for name, buffer in model.named_buffers() if _has_nan(buffer)]
+    if bad:
+        raise folder.error(
+            f"NaN or infinity in {named(bad)} of its weights; fetch them again, or choose another "
+            "model"
+        )
+
+
+@torch.no_grad()
+def _is_finite(weight: Tensor) -> bool:
+    # A sum is read at the speed of memory and finite only if all of its terms are.
+    return bool(weight.sum().isfinite()) or bool(weight.isfinite().all())
+
+
+@torch.no_grad()
+def _has_nan(buffer: Tensor) -> bool:
+    return bool(buffer.isnan().any())  # masks may hold infinity
+
+
+def named(names: Iterable[str]) -> str:
+    """The first three of some names, and how many there are more."""
+    ordered = sorted(names)
+    more = f" and {len(ordered) - 3} more" if len(ordered) > 3 else ""
+    return ", ".join(ordered[:3]) + more
+
+
+def _without_numbers(name: str) -> str:
+    return re.sub(r"\d+", "*", name)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import UserError
+from pipeline.model.language_model import text_config
 from pipeline.model.steps import CachedSteps
 
 SHARED, LENGTH = 5, 8
@@ -83,7 +84,7 @@ def _try(lm: Any, name: str) -> Abilities:
 
 def _probes(lm: Any) -> Tensor:
     """Two rows of ordinary tokens [2, LENGTH] that part after SHARED of them."""
-    config = lm.config.get_text_config(decoder=True).to_dict() | lm.config.to_dict()
+    config = text_config(lm.config).to_dict() | lm.config.to_dict()
     # Ends and beginnings of text, places of images and the like.
     special = {value for key, value in config.items() if "token" in key and isinstance(value, int)}
     embed = lm.get_input_embeddings()

@@ -82,7 +82,7 @@ class PrefixDecoder(nn.Module):
         return (torch.cat(parts, dim=1) * self.word_scale).to(self.lm.dtype)
 
     def embed(self, prefix: Tensor | None, ids: Tensor) -> Tensor:
-        """The opening, the prefix [B, P, H] (or none) and the ids [B, L], as embeddings [B, ., H]."""
+        """Opening, prefix [B, P, H] (or none) and token ids [B, L] as embeddings [B, O+P+L, H]."""
         embed = self.lm.get_input_embeddings()
         parts = [] if prefix is None else [prefix]
         if len(self.opening):

@@ -5,6 +5,7 @@ Both give the same logits. Which one a decoder can be read by is tried when it i
 pays no heed to padding.
 """
 
+import inspect
 from typing import Any, Protocol
 
 import torch
@@ -43,7 +44,11 @@ class CachedSteps:
         self.embeddings = embeddings
         self.mask = torch.cat([mask, mask.new_ones(batch, most)], dim=1)  # [B, T + most]
         self.positions = (self.mask.cumsum(dim=1) - 1).clamp_min(0)  # 0 at a row's first embedding
+        # Mamba's family has its own name for it, and lets any other vanish.
+        named = "cache_params" in inspect.signature(lm.forward).parameters
+        cache_name = "cache_params" if named else "past_key_values"
         self.cache = roomy_cache(lm.config, start + most)
+        self.options = {cache_name: self.cache, "use_cache": True, "logits_to_keep": 1}
         self.end = 0
 
     def logits(self, tokens: Tensor | None = None) -> Tensor:
@@ -56,9 +61,7 @@ class CachedSteps:
             **inputs,
             attention_mask=self.mask[:, : self.end],
             position_ids=self.positions[:, begin : self.end],
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=1,
+            **self.options,
         )
         logits: Tensor = output.logits[:, -1].float()
         return logits
@@ -80,7 +83,11 @@ class PlainSteps:
         if tokens is not None:
             words = self.lm.get_input_embeddings()(tokens)[:, None]  # [B, 1, H]
             self.rows = [torch.cat(pair) for pair in zip(self.rows, words, strict=True)]
-        last = [self.lm(inputs_embeds=row[None], use_cache=False).logits[0, -1] for row in self.rows]
+        # Copies, since CTRL scales what it is given in place.
+        last = [
+            self.lm(inputs_embeds=row[None].clone(), use_cache=False).logits[0, -1]
+            for row in self.rows
+        ]
         return torch.stack(last).float()
 
     def keep(self, rows: Tensor) -> None:

@@ -44,11 +44,9 @@ class CachedSteps:
         self.embeddings = embeddings
         self.mask = torch.cat([mask, mask.new_ones(batch, most)], dim=1)  # [B, T + most]
         self.positions = (self.mask.cumsum(dim=1) - 1).clamp_min(0)  # 0 at a row's first embedding
-        # Mamba's family has its own name for it, and lets any other vanish.
-        named = "cache_params" in inspect.signature(lm.forward).parameters
-        cache_name = "cache_params" if named else "past_key_values"
+        # Mamba's family has a name of its own for it, and masks what it reads now alone.
+        self.mamba = "cache_params" in inspect.signature(lm.forward).parameters
         self.cache = roomy_cache(lm.config, start + most)
-        self.options = {cache_name: self.cache, "use_cache": True, "logits_to_keep": 1}
         self.end = 0
 
     def logits(self, tokens: Tensor | None = None) -> Tensor:
@@ -59,9 +57,11 @@ class CachedSteps:
         self.end += self.embeddings.shape[1] if tokens is None else 1
         output = self.lm(
             **inputs,
-            attention_mask=self.mask[:, : self.end],
+            attention_mask=self.mask[:, (begin if self.mamba else 0) : self.end],
             position_ids=self.positions[:, begin : self.end],
-            **self.options,
+            use_cache=True,
+            logits_to_keep=1,
+            **{"cache_params" if self.mamba else "past_key_values": self.cache},
         )
         logits: Tensor = output.logits[:, -1].float()
         return logits

@@ -1,5 +1,6 @@
 # make repro   from nothing to a scored model
 # make test    the test suite          make lint   style and types
+#              (pytest's own options: make test ARGS='-m "not slow"')
 # make bench   every speed claim against its baseline, in twenty minutes
 # make clean   remove .venv, caches and everything that DVC made here
 #
@@ -18,7 +19,7 @@ repro: $(READY)
 	@$(VENV) dvc metrics diff --all --targets metrics.json
 
 test: $(READY)
-	@$(VENV) python -m pytest -n 2 --dist loadgroup
+	@$(VENV) python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 lint: $(READY)
 	@$(VENV) ruff check .

@@ -49,7 +49,10 @@ class FrozenClip:
         self.text_overflow = text_overflow
         self.batch_size = batch_size
         self.preprocess = ImagePreprocessor.from_config(
-            folder.processor, image_fit, folder.image_size
+            folder.processor,
+            image_fit,
+            folder.image_size,
+            f"{folder.files.parameter} {folder.model}",
         )
         self._device = device
         self._image_tower: ImageTower | None = None

@@ -93,7 +93,7 @@ class ClipFolder:
     def tower_digest(self, modality: Modality) -> str:
         """SHA-256, in hex, of one tower: its configuration, its weights and its projection."""
         digest = hashlib.sha256()
-        tower = self._stored_tower(modality)
+        tower = self._decisive_settings(modality)
         settings = {name: value for name, value in tower.items() if name not in CONFIG_NOTES}
         digest.update(json.dumps([self.dim, settings], sort_keys=True).encode())
         if not update_with_tensors(digest, self.files.tensors(*TOWER_PREFIXES[modality])):
@@ -107,13 +107,17 @@ class ClipFolder:
         """SHA-256, in hex, of the tokenizer's files."""
         return self.files.tokenizer_digest()
 
-    def _stored_tower(self, modality: Modality) -> dict[str, Any]:
-        """A tower's settings as they are stored, unless other entries of the config change them."""
+    def _decisive_settings(self, modality: Modality) -> dict[str, Any]:
+        """A tower's settings as they are stored, and what else decides an embedding by its config.
+
+        More would change with the version of Transformers that filled them in.
+        """
         name = TOWER_CONFIGS[modality]
         stored: dict[str, Any] = self.files.config.get(name) or {}
-        settings: dict[str, Any] = self.config[name]
-        agree = all(stored.get(key, settings.get(key)) == settings.get(key) for key in DECISIVE)
-        return stored if agree else settings
+        if self.config is self.files.config:
+            return stored
+        decisive = {key: self.config[name][key] for key in DECISIVE if key in self.config[name]}
+        return {**stored, **decisive}
 
 
 def find_clip(model: str, revision: str | None, parameter: str = "clip.model") -> ClipFolder:

@@ -63,10 +63,12 @@ class PatchEmbedding(nn.Module):
         return self.linear.weight
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """pixels [B, 3, S, S], 0 to 255 in the weights' dtype, to [B, W, S / side, S / side]."""
+        """pixels [B, 3, S, S], 0 to 255 in the weights' dtype, to [B, W, S // side, S // side]."""
         batch, channels, height, width = pixels.shape
         grid = (height // self.side, width // self.side)
-        patches = pixels.view(batch, channels, grid[0], self.side, grid[1], self.side)
+        # Pixels beyond the last whole patch are not seen, by a convolution neither.
+        pixels = pixels[..., : grid[0] * self.side, : grid[1] * self.side]
+        patches = pixels.reshape(batch, channels, grid[0], self.side, grid[1], self.side)
         patches = patches.permute(0, 2, 4, 1, 3, 5).reshape(batch, *grid, -1)
         embedded: Tensor = self.linear(patches.sub_(self.CENTRE))
         return embedded.permute(0, 3, 1, 2)

@@ -8,6 +8,7 @@ and `squash`.
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,15 @@ from PIL import Image
 from pipeline.errors import UserError
 
 FITS = ("crop", "pad", "squash")
+COLOURS = {
+    "image_mean": (0.48145466, 0.4578275, 0.40821073),
+    "image_std": (0.26862954, 0.26130258, 0.27577711),
+}
+"""Those of the published CLIP, where a processor leaves them out."""
+
+
+class _UnsuitableError(Exception):
+    """What is wrong with an image processor, and what to do, as the rest of a sentence."""
 
 
 @dataclass(frozen=True)
@@ -40,32 +50,48 @@ class ImagePreprocessor:
     std: tuple[float, ...]
 
     @classmethod
-    def from_config(cls, processor: dict[str, Any], fit: str, image_size: int) -> ImagePreprocessor:
+    def from_config(
+        cls, processor: dict[str, Any], fit: str, image_size: int, model: str = "clip.model"
+    ) -> ImagePreprocessor:
         """Read the settings as the Hub's preprocessor_config.json states them, old forms included.
+
+        `crop` is what the model's own processor does; one that squashes frames to the square does
+        so here too. Pictures always become RGB, whatever `do_convert_rgb` says: CLIP has no other
+        use for them.
+
+        Args:
+            processor: the settings; what is left out or null is as in CLIPImageProcessor.
+            fit: crop, pad or squash.
+            image_size: side of the square that the model takes, in pixels.
+            model: what the processor belongs to, for messages.
 
         Raises:
             UserError: for an unknown fit, or a processor that does not suit the model.
         """
         if fit not in FITS:
             raise UserError(f"clip.image_fit is {fit!r}; it may be one of {', '.join(FITS)}")
-        crop = processor.get("crop_size", image_size)
-        size = crop if isinstance(crop, int) else crop.get("height", crop.get("shortest_edge"))
-        edge = processor.get("size", size)
-        if not isinstance(edge, int):
-            edge = edge.get("shortest_edge") or min(edge["height"], edge["width"])
-        if size != image_size or edge < size:
+        try:
+            settings = {name: value for name, value in processor.items() if value is not None}
+            fit, edge = _geometry(settings, _steps(processor), fit, image_size)
+            mean, std = (_per_channel(settings, name) for name in ("image_mean", "image_std"))
+            resample = Image.Resampling(settings.get("resample", Image.Resampling.BICUBIC))
+            scale = float(settings.get("rescale_factor", 1 / 255))
+        except _UnsuitableError as error:
+            raise UserError(f"the image processor of {model} {error}") from None
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise UserError(
-                f"the image processor of clip.model gives {size} pixels from a shorter side of "
-                f"{edge}, but the model takes {image_size}; use the processor saved with the model"
-            )
+                f"the image processor of {model} has settings that CLIPImageProcessor cannot have "
+                "had; use the processor saved with the model"
+            ) from error
+        steps = _steps(processor)
         return cls(
             fit=fit,
-            size=size,
+            size=image_size,
             shortest_edge=edge,
-            resample=int(processor.get("resample", Image.Resampling.BICUBIC)),
-            scale=float(processor.get("rescale_factor", 1 / 255)),
-            mean=tuple(map(float, processor["image_mean"])),
-            std=tuple(map(float, processor["image_std"])),
+            resample=int(resample),
+            scale=scale if steps["rescale"] else 1.0,
+            mean=mean if steps["normalize"] else (0.0, 0.0, 0.0),
+            std=std if steps["normalize"] else (1.0, 1.0, 1.0),
         )
 
     def __call__(self, data: bytes) -> np.ndarray:
@@ -109,3 +135,53 @@ class ImagePreprocessor:
 
     def _squash(self, image: Image.Image) -> Image.Image:
         return image.resize((self.size, self.size), self.resample)
+
+
+def _steps(processor: dict[str, Any]) -> dict[str, bool]:
+    """Which of its steps a processor takes; null is no, as in Transformers."""
+    names = ("resize", "center_crop", "rescale", "normalize")
+    return {name: bool(processor.get(f"do_{name}", True)) for name in names}
+
+
+def _geometry(
+    settings: dict[str, Any], steps: dict[str, bool], fit: str, image_size: int
+) -> tuple[str, int]:
+    """How frames become the model's square, and the shorter side that they are scaled to first."""
+    kind = settings.get("image_processor_type", settings.get("feature_extractor_type", "CLIP"))
+    if not kind.startswith("CLIP"):
+        raise _UnsuitableError(f"is a {kind}; a CLIPImageProcessor is needed")
+    crop = settings.get("crop_size", image_size)
+    sides = {crop} if isinstance(crop, int) else set(crop.values())
+    size = settings.get("size", max(sides))
+    scaled = {"shortest_edge": size} if isinstance(size, int) else size
+    edge = min(scaled.values())
+    if (steps["center_crop"] and sides != {image_size}) or edge < image_size:
+        raise _UnsuitableError(
+            f"gives {max(sides)} pixels from a shorter side of {edge}, but the model takes "
+            f"{image_size}; use the processor saved with the model"
+        )
+    if fit != "crop":
+        return fit, edge
+    if not steps["resize"]:
+        raise _UnsuitableError("does not resize (do_resize); set clip.image_fit to pad or squash")
+    if set(scaled) == {"height", "width"} and set(scaled.values()) == {image_size}:
+        return "squash", edge
+    if set(scaled) != {"shortest_edge"} or not steps["center_crop"]:
+        raise _UnsuitableError(
+            "does not make squares by a centre crop (do_center_crop, size); set clip.image_fit to "
+            "pad or squash"
+        )
+    return fit, edge
+
+
+def _per_channel(settings: dict[str, Any], name: str) -> tuple[float, ...]:
+    """Three numbers, or one for all channels; deviations are never zero."""
+    value = settings.get(name, COLOURS[name])
+    numbers = (value,) * 3 if isinstance(value, int | float) else tuple(value)
+    if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
+        raise _UnsuitableError(f"has {name} {value}, but three numbers are needed")
+    if name == "image_std" and 0 in numbers:
+        raise _UnsuitableError(
+            "divides by an image_std of 0; use the processor saved with the model"
+        )
+    return tuple(map(float, numbers))

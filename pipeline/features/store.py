@@ -83,10 +83,21 @@ def write_shard(
         keys: uint8 [N, 32].
         embeddings: [N, D], unit norm; stored as float16.
         attributes: what the encoder says of itself (`FrozenClip.settings`), and its fingerprint.
+
+    Raises:
+        UserError: if an embedding is not finite: nothing could be made of it later.
     """
-    keys, stored = _as_key_array(keys), np.ascontiguousarray(embeddings, np.float16)
+    with np.errstate(over="ignore"):  # found below
+        keys, stored = _as_key_array(keys), np.ascontiguousarray(embeddings, np.float16)
     if len(keys) != len(stored):
         raise ValueError(f"{len(keys)} keys for {len(stored)} embeddings")
+    bad = np.flatnonzero(~np.isfinite(stored).all(axis=1))
+    if len(bad):
+        raise UserError(
+            f"{len(bad)} of {len(stored)} embeddings are NaN or infinite, the first of content "
+            f"{keys[bad[0]].tobytes().hex()[:12]}: none is kept in {path.parent}; try "
+            "clip.precision float32, or another clip.model"
+        )
     with replacing(path) as partial, h5py.File(partial, "w", libver=("v110", "v110")) as file:
         file.create_dataset("key", data=keys, track_times=False)
         file.create_dataset("embedding", data=stored, track_times=False)
@@ -124,6 +135,8 @@ def read_shard(
             for start in range(0, len(stored), BLOCK_ROWS):
                 block = stored[start : start + BLOCK_ROWS]
                 digest.update(block)
+                if not np.isfinite(block).all():
+                    raise ValueError("it holds embeddings that are NaN or infinite")
                 here = np.flatnonzero((wanted >= start) & (wanted < start + len(block)))
                 embeddings[here] = block[wanted[here] - start]
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pipeline.features.layers import LastLayer
 
+LEGACY_END = 2
 LENGTH_STEP = 16
 """Captions are filled up to a multiple of this many tokens (or to the longest the model takes)."""
 
@@ -128,6 +129,7 @@ class TextTower:
         words = self.transformer.get_input_embeddings().num_embeddings
         self.tokenizer = load_tokenizer(folder.files, words)
         self.max_tokens = min(self.tokenizer.model_max_length, folder.text_positions)
+        self.end = self._end_token(folder)
 
     def encode(
         self, texts: list[str], progress: Callable[[int], object] | None = None
@@ -179,6 +181,26 @@ class TextTower:
         owner = tokens["overflow_to_sample_mapping"] if split else range(len(texts))
         return tokens["input_ids"], np.array(owner, np.int64)
 
+    def _end_token(self, folder: ClipFolder) -> int | None:
+        """The token whose first place in a caption CLIP reads its state at; None is the highest.
+
+        As in Transformers: configs older than its `eos_token_id` say 2, whatever the token is.
+
+        Raises:
+            UserError: if the tokenizer never writes the token that the config names.
+        """
+        end = self.transformer.config.eos_token_id
+        if end == LEGACY_END:
+            return None
+        written = self.tokenizer("")["input_ids"]
+        if end not in written:
+            raise folder.files.error(
+                f"its config.json says that captions end with token {end} "
+                f"(text_config.eos_token_id), but its tokenizer writes {written} around them; the "
+                "two are not of one model"
+            )
+        return int(end)
+
     def _filled_length(self, tokens: int) -> int:
         return min(-(-tokens // LENGTH_STEP) * LENGTH_STEP, self.max_tokens)
 
@@ -191,9 +213,10 @@ class TextTower:
         import torch
 
         ids = np.full((self.batch_size, length), self.tokenizer.eos_token_id, np.int64)
+        ends = np.zeros(self.batch_size, np.int64)
         for row, piece in enumerate(pieces):
             ids[row, : len(piece)] = piece
-        ends = (ids == self.tokenizer.eos_token_id).argmax(axis=1)
+            ends[row] = np.argmax(piece) if self.end is None else piece.index(self.end)
         self.last_layer.read_at = torch.from_numpy(ends).to(self.device)
         with torch.inference_mode():
             hidden = self.transformer(input_ids=torch.from_numpy(ids).to(self.device))

@@ -155,7 +155,9 @@ def _fetch(parameter: str, model: str, revision: str | None) -> Path:
         ) from error
     except errors.RevisionNotFoundError as error:
         raise UserError(f"{parameter} {model} has no revision {revision} on the Hub") from error
-    except (errors.HfHubHTTPError, OSError, ValueError) as error:
+    except WeightsError:
+        raise
+    except Exception as error:  # of names, files, networks and protocols, each its own
         raise UserError(
             f"{parameter} {model!r}{at} is no folder here and could not be fetched from the "
             f"Hugging Face Hub ({type(error).__name__}); give the path of a saved model, or run "

@@ -5,6 +5,7 @@ stderr; here that is an error.
 """
 
 import contextlib
+import pickle
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -92,6 +93,11 @@ def _sentences(folder: PretrainedFolder) -> Iterator[None]:
                 "it is defined by code in its own folder, which is never run here; choose a model "
                 "that Transformers knows by itself"
             ) from error
+        if isinstance(error, pickle.UnpicklingError):
+            raise folder.error(
+                f"{folder.weights[0].name} holds more than tensors, and nothing else is ever read "
+                "from it; save the model as safetensors"
+            ) from error
         raise folder.error(
             f"it cannot be loaded ({reason(error)}); the folder may be incomplete, or made for "
             "another version or another kind of model"
@@ -100,8 +106,9 @@ def _sentences(folder: PretrainedFolder) -> Iterator[None]:
 
 def reason(error: BaseException) -> str:
     """The first line of an error, cut to a readable length."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    line = lines[0] if lines else ""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # terminal colours
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    line = "".join(filter(str.isprintable, lines[0])).rstrip(".") if lines else ""
     said = f"{type(error).__name__}: {line}" if line else type(error).__name__
     return said if len(said) <= LONGEST_REASON else said[: LONGEST_REASON - 1] + "…"
 
@@ -131,8 +138,13 @@ def _check_complete(folder: PretrainedFolder, model: Any, found: dict[str, Any])
 
 def _check_finite(folder: PretrainedFolder, model: Any) -> None:
     """Refuse weights that are NaN or infinite: all that is computed with them would be."""
-    bad = [name for name, weight in model.named_parameters() if not _is_finite(weight)]
-    bad += [name for name, buffer in model.named_buffers() if _has_nan(buffer)]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # threads that meet after every weight wait longer than they work
+    try:
+        bad = [name for name, weight in model.named_parameters() if not _is_finite(weight)]
+        bad += [name for name, buffer in model.named_buffers() if _has_nan(buffer)]
+    finally:
+        torch.set_num_threads(threads)
     if bad:
         raise folder.error(
             f"NaN or infinity in {named(bad)} of its weights; fetch them again, or choose another "

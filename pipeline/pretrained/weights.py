@@ -158,4 +158,4 @@ def _torch_tensors(file: Path) -> Iterator[StoredTensor]:
             description = f"{SAFETENSORS_DTYPES.get(dtype, dtype)} {list(tensor.shape)}"
             # As bytes, since NumPy has no bfloat16.
             data = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
-            yield StoredTensor(str(name), description, memoryview(data))
+            yield StoredTensor(str(name), description, data.data)

@@ -76,6 +76,7 @@ OWN: dict[str, dict[str, Any]] = {
     "bamba": {"attn_layer_indices": [1], "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8},
     "bailing_hybrid": {"num_key_value_heads": 4, "num_mtp_layers": 0}
     | {"layer_types": ["linear_attention", "full_attention"], "mlp_layer_types": ["dense"] * 2},
+    "codegen": {"rotary_dim": 8},
     "falcon_h1": {"mamba_d_ssm": 64, "mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8},
     "gemma3": {"vision_config": VISION},
     "gemma3n_text": {"num_hidden_layers": 4, "num_kv_shared_layers": 2, "laurel_rank": 8}
@@ -84,6 +85,7 @@ OWN: dict[str, dict[str, Any]] = {
     "gemma4_text": {"vocab_size_per_layer_input": 96, "hidden_size_per_layer_input": 8}
     | {"layer_types": ["full_attention"] * 2},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
+    "gptj": {"rotary_dim": 8},
     "granitemoehybrid": {"layer_types": ["mamba", "attention"], "shared_intermediate_size": 32}
     | {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},

@@ -195,9 +195,10 @@ def table(rows: list[Comparison]) -> str:
         "`benchmarks/decoders.py`).",
         "",
         f"Of {len(rows)}, {counts['agrees']} agree, {counts['refused']} are refused when they are "
-        f"loaded, before any training, {counts['WRONG']} are wrong, and of the rest no tiny model "
-        "could be made by the script. Captions are read by a cache where that is found to equal "
-        "reading every caption from its start, else plainly, which is slower.",
+        f"loaded, before any training, {counts['WRONG']} are wrong, and of the rest the script "
+        "could make no tiny model. Captions are read by a cache where that is found to equal "
+        "reading every caption from its start, else plainly, which is slower. Encoders are here "
+        "as decoders (`is_decoder` in their config.json); without that they are refused.",
         "",
         "| architecture | class | verdict | captions read by | note |",
         "|---|---|---|---|---|",

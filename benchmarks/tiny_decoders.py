@@ -29,6 +29,12 @@ SIZES: dict[str, Any] = {
     "pad_token_id": 0,
     "initializer_range": 0.2,  # loud: captions of different contexts differ
 }
+WINDOWS: dict[str, Any] = {  # shorter than what is read; for those that have one
+    "sliding_window": 8,
+    "use_sliding_window": True,
+    "attention_chunk_size": 8,
+    "window_size": 8,
+}
 EXPERTS: dict[str, Any] = {
     "num_experts": 4,
     "num_local_experts": 4,
@@ -48,6 +54,14 @@ LATENT: dict[str, Any] = {  # attention by low-rank keys and values
     "qk_rope_head_dim": 8,
     "qk_nope_head_dim": 8,
     "v_head_dim": 8,
+}
+LINEAR: dict[str, Any] = {  # linear attention, of several makes
+    "linear_head_dim": 8,
+    "linear_num_heads": 4,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
 }
 TRANSLATOR: dict[str, Any] = {  # the decoder of a model that has an encoder too
     "d_model": WIDTH,
@@ -89,6 +103,7 @@ OWN: dict[str, dict[str, Any]] = {
     "granitemoehybrid": {"layer_types": ["mamba", "attention"], "shared_intermediate_size": 32}
     | {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
+    "kimi_linear": HYBRID,
     "lfm2": CONVOLUTIONS,
     "lfm2_moe": CONVOLUTIONS | {"num_dense_layers": 1},
     "lfm3": CONVOLUTIONS,
@@ -108,7 +123,15 @@ OWN: dict[str, dict[str, Any]] = {
 }
 """What an architecture wants besides or instead."""
 EVERY_HEAD = {  # keys for every query: all with low-rank ones, and a few more
-    *("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32", "dots3_note_text"),
+    *(
+        "kimi_linear",
+        "axk1",
+        "axk2",
+        "deepseek_v2",
+        "deepseek_v3",
+        "deepseek_v32",
+        "dots3_note_text",
+    ),
     *("glm4_moe_lite", "glm_moe_dsa", "longcat_flash", "minicpm3", "youtu"),
 }
 WITHOUT = {
@@ -157,7 +180,9 @@ def tiny_decoder(name: str, **own: Any) -> Any:
 def tiny_config(name: str, **own: Any) -> Any:
     """The configuration of `tiny_decoder`."""
     kind = CONFIG_MAPPING[name]
-    sizes = SIZES | EXPERTS | LATENT | TRANSLATOR | DECODER
+    text_kind = kind.sub_configs.get("text_config", kind)
+    windows = {key: size for key, size in WINDOWS.items() if hasattr(text_kind, key)}
+    sizes = SIZES | windows | EXPERTS | LATENT | LINEAR | TRANSLATOR | DECODER
     if name in EVERY_HEAD:
         sizes = sizes | {"num_key_value_heads": sizes["num_attention_heads"]}
     if "text_config" in kind.sub_configs:

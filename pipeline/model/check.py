@@ -55,8 +55,8 @@ def check_model(lm: Any, name: str) -> Abilities:
 
 
 def _try(lm: Any, name: str) -> Abilities:
-    ids = _probes(lm)
     with _refusing(name):
+        ids = _probes(lm)
         embeddings = lm.get_input_embeddings()(ids)  # [2, LENGTH, H]
         free = embeddings[:, :2].mean(dim=1, keepdim=True)  # no word, as in a prefix
         behind = torch.cat([free, embeddings[:, 1:]], dim=1)
@@ -92,7 +92,8 @@ def _refusing(name: str) -> Iterator[None]:
     except Exception as error:
         raise UserError(
             f"decoder.model {name} cannot read embeddings, so no prefix can stand before its "
-            f"words ({reason(error)}); choose another decoder.model"
+            f"words ({reason(error)}); choose another decoder.model, or try decoder.precision "
+            "float32 if it is not"
         ) from error
 
 

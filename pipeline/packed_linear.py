@@ -61,7 +61,7 @@ def pack_frozen(module: nn.Module) -> None:
     Names of parameters stay, and tied ones stay tied.
     """
     for name, child in module.named_children():
-        if isinstance(child, nn.Linear | Conv1D):
+        if type(child) in (nn.Linear, Conv1D):  # a subclass may compute something else
             if not any(parameter.requires_grad for parameter in child.parameters()):
                 setattr(module, name, PackedLinear(child))
         else:
@@ -91,11 +91,12 @@ class PackedLinear(nn.Module):
         """x [..., in] to [..., out]."""
         if not self._can_pack():
             return F.linear(x, self._matrix(), self.bias)
-        y: Tensor = _Multiply.apply(x, self)
-        return y
+        y: Tensor = _Multiply.apply(x.reshape(-1, self.in_features), self)
+        # A view from outside of the Function: some decoders add to what they get, in place.
+        return y.view(*x.shape[:-1], self.out_features)
 
     def grad_input(self, grad: Tensor) -> Tensor:
-        """Gradient [..., out] of the output to that of the input, [..., in]."""
+        """Gradient [N, out] of the output to that of the input, [N, in]."""
         return self._multiply(grad, backward=True) if self._can_pack() else grad @ self._matrix()
 
     def _matrix(self) -> Tensor:
@@ -109,8 +110,7 @@ class PackedLinear(nn.Module):
     def _multiply(self, x: Tensor, backward: bool) -> Tensor:
         weight = self._pack(backward)
         bias = None if backward or self.bias is None else self.bias.to(weight.dtype)
-        flat = x.reshape(-1, x.shape[-1]).to(weight.dtype)
-        return _packed_product(flat, weight, bias).to(x.dtype).view(*x.shape[:-1], -1)
+        return _packed_product(x.to(weight.dtype), weight, bias).to(x.dtype)
 
     def _pack(self, backward: bool) -> Tensor:
         """The weights in oneDNN's layout, for the forward or the backward pass."""

@@ -161,12 +161,13 @@ class GenerateParams(Group):
     """Most likely token each time, or a draw from the smallest set that holds `top_p`."""
     max_new_tokens: Count
     """Longest caption, tokens. 1 or more."""
-    temperature: Positive
-    """Softmax temperature of nucleus sampling; greedy does not look at it. Above 0."""
+    temperature: Annotated[float, Field(ge=0.001)]
+    """Softmax temperature of nucleus sampling; greedy does not look at it. 0.001 or more: nearer to
+    0 the likeliest token is all there is, which `strategy: greedy` gives."""
     top_p: Annotated[float, Field(gt=0, le=1)]
     """Probability mass of nucleus sampling; greedy does not look at it. Above 0, up to 1."""
-    repetition_penalty: Positive
-    """Divides the scores of tokens already written; 1 is off. Above 0."""
+    repetition_penalty: Annotated[float, Field(ge=0.001)]
+    """Divides the scores of tokens already written; 1 is off. 0.001 or more."""
     no_repeat_ngram_size: CountOrZero
     """No sequence of so many tokens is written twice; 0 is off."""
     batch_size: Count

@@ -48,6 +48,36 @@ def test_output_and_gradient_are_those_of_the_plain_layer(rows, width, out, conv
     assert (packed.in_features, packed.out_features) == (width, out)
 
 
+@pytest.mark.parametrize("shape", [(4, 8), (2, 3, 8)])
+def test_what_it_gives_may_be_added_to_in_place(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    plain = nn.Linear(8, 5).requires_grad_(False)
+    x = torch.randn(shape)
+    slopes = []
+    for layer in (plain, PackedLinear(plain)):
+        entry = x.clone().requires_grad_()
+        y = layer(entry)
+        y += 1
+        y.square().sum().backward()
+        slopes.append(entry.grad)
+    torch.testing.assert_close(*slopes)
+
+
+def test_a_subclass_stays_as_it_is() -> None:
+    """It may compute something else, as those of low-rank adapters and of Falcon do."""
+
+    class Doubled(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 2 * super().forward(x)
+
+    model = nn.Sequential(nn.Linear(8, 8), Doubled(8, 8)).requires_grad_(False)
+    x = torch.randn(3, 8)
+    expected = model(x)
+    pack_frozen(model)
+    assert [type(layer) for layer in model] == [PackedLinear, Doubled]
+    torch.testing.assert_close(model(x), expected)
+
+
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""Autoregressive decoding of a batch from embeddings, with a key-value cache.
+"""Autoregressive decoding of a batch from embeddings.
 
-Equal to decoding each row alone without a cache: rows are padded on the left, the padding is
-masked, and every row counts its positions from its own first embedding. Rows that have ended leave
-the batch as soon as enough of them have, so the slowest caption does not keep the others computing.
+Equal to decoding each row alone without a cache, which is what happens where a decoder has none
+that can be relied on (`steps.py`). Rows that have ended leave the batch as soon as enough of them
+have, so the slowest caption does not keep the others computing.
 
 Penalties and n-gram bans (`GenerateParams`) look at generated tokens only, never at the prompt.
 """
@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.captioning.kv_cache import roomy_cache
 from pipeline.captioning.sampling import (
     ban_repeated_ngrams,
     nucleus_tokens,
     penalise_repetition,
 )
+from pipeline.model.steps import open_steps
 
 if TYPE_CHECKING:
     from pipeline.params import GenerateParams
@@ -70,6 +70,7 @@ def decode_batch(
     params: "GenerateParams",
     eos_id: int,
     draws: Tensor | None = None,
+    cached: bool = True,
 ) -> list[Decoded]:
     """Continue each row until end-of-text or its limit.
 
@@ -80,16 +81,14 @@ def decode_batch(
         embeddings: float [B, T, H], padded on the left. mask: int64 [B, T].
         limits: the most tokens each row may write, end-of-text included, int64 [B], 1 or more.
         draws: uniform numbers in [0, 1) for the nucleus, float [B, at least max(limits)].
+        cached: whether `lm` can be read by its cache; see `pipeline/model/check.py`.
 
     Returns:
         one `Decoded` per row, in order.
     """
-    batch, start = mask.shape
-    most = int(limits.max())
+    batch, most = len(mask), int(limits.max())
     device = embeddings.device
-    cache = roomy_cache(lm.config, start + most)
-    mask = torch.cat([mask, mask.new_ones(batch, most)], dim=1)  # [B, T + most]
-    positions = (mask.cumsum(dim=1) - 1).clamp_min(0)  # 0 at a row's first embedding
+    steps = open_steps(lm, embeddings, mask, most, cached)
     written = torch.full((batch, most), eos_id, dtype=torch.int64, device=device)
     rows = torch.arange(batch, device=device)  # which row of the whole batch each live one is
     said = torch.zeros(batch, most, device=device)  # log-probability of what was written
@@ -97,18 +96,9 @@ def decode_batch(
     lengths = limits.clone()
     finished = torch.zeros(batch, dtype=torch.bool, device=device)
     live = torch.ones(batch, dtype=torch.bool, device=device)
-    inputs: dict[str, Tensor] = {"inputs_embeds": embeddings}
+    tokens: Tensor | None = None
     for step in range(most):
-        end = start + step
-        output = lm(
-            **inputs,
-            attention_mask=mask[:, :end],
-            position_ids=positions[:, end - (start if step == 0 else 1) : end],
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        logits = output.logits[:, -1].float()  # [B, V]
+        logits = steps.logits(tokens)  # [B, V]
         scores = logits.clone() if step == 0 else logits
         if step == 0:
             scores[:, eos_id] = float("-inf")
@@ -131,12 +121,10 @@ def decode_batch(
                 break
             if left <= WORTH_SHRINKING * len(live):
                 keep = live.nonzero().squeeze(1)
-                cache.batch_select_indices(keep)
-                mask, positions = mask[keep], positions[keep]
+                steps.keep(keep)
                 written, said = written[keep], said[keep]
                 rows, limits, live, tokens = rows[keep], limits[keep], live[keep], tokens[keep]
                 draws = None if draws is None else draws[keep]
-        inputs = {"input_ids": tokens[:, None]}
     return [
         Decoded(ids[:length], ended, logprobs[:length])
         for ids, logprobs, length, ended in zip(

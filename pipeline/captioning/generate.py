@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pipeline.captioning.decoding import Decoded, decode_batch, pad_left
 from pipeline.errors import UserError
 from pipeline.model.generator import StoryGenerator
+from pipeline.model.language_model import position_limit
 from pipeline.model.prompt import PromptBuilder
 
 if TYPE_CHECKING:
@@ -81,21 +82,24 @@ def generate_captions(
     decoder = generator.decoder
     device = decoder.word_scale.device
     prompt_ids = [prompts.prompt_ids(context) for context in captions]
-    prefix_tokens = generator.config.prefix_tokens if use_prefix else 0
-    positions = getattr(decoder.lm.config, "max_position_embeddings", None)
+    in_front = len(decoder.opening) + (generator.config.prefix_tokens if use_prefix else 0)
+    positions = position_limit(decoder.lm.config)
     longest_first = sorted(range(count), key=lambda i: -len(prompt_ids[i]))
     results: dict[int, Caption] = {}
     for start in range(0, count, params.batch_size):
         batch = longest_first[start : start + params.batch_size]
         ids = [torch.tensor(prompt_ids[i], device=device) for i in batch]
-        rows = [decoder.embed(None, row[None])[0] for row in ids]  # [S_i, H] each
+        prefixes = [None] * len(batch)
         if use_prefix:
             encoded = generator.encode(
                 torch.from_numpy(images[batch]).to(device),
                 torch.from_numpy(texts[batch]).to(device),
             )
-            rows = [torch.cat(pair) for pair in zip(encoded.prefix, rows, strict=True)]
-        limits = [_limit(prefix_tokens + len(row), positions, params.max_new_tokens) for row in ids]
+            prefixes = encoded.prefix.split(1)
+        rows = [  # [opening + P + S_i, H] each
+            decoder.embed(prefix, row[None])[0] for prefix, row in zip(prefixes, ids, strict=True)
+        ]
+        limits = [_limit(in_front + len(row), positions, params.max_new_tokens) for row in ids]
         draws = None
         if params.strategy == "nucleus":
             draws = torch.stack([_draws(seeds[i], params.max_new_tokens) for i in batch])
@@ -109,6 +113,7 @@ def generate_captions(
             params,
             prompts.eos_id,
             draws,
+            decoder.cached,
         )
         results.update((i, _caption(prompts, row)) for i, row in zip(batch, decoded, strict=True))
         if progress is not None:

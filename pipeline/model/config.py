@@ -28,6 +28,9 @@ class GeneratorConfig(BaseModel):
     """The language model, by name, and its prefix."""
     prompt: PromptParams
     """The words that the language model is given."""
+    decoder_digest: str | None = None
+    """Of the language model's files as they were when the generator was made (see
+    `PretrainedFolder.digest`); None before that."""
 
     @property
     def prefix_tokens(self) -> int:

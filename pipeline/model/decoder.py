@@ -4,12 +4,14 @@ After ClipCap (Mokady et al., 2021): a vector is mapped to a few embeddings that
 words. Here the encoder's own positions, one per frame, may follow them.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.model.check import check_model
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.head_nll import head_nll
 from pipeline.model.language_model import check_room
@@ -19,24 +21,31 @@ from pipeline.packed_linear import PackedLinear
 class PrefixDecoder(nn.Module):
     """Prefix embeddings from the fusion encoder, and the language model behind them.
 
-    - works with any Hugging Face causal LM that takes `inputs_embeds`;
+    - works with any Hugging Face causal LM that takes `inputs_embeds` and is found to (`check.py`);
+    - what its tokenizer puts before every text stands before the prefix: many LMs lean on it;
     - a frozen LM stays in eval mode whatever `train()` says, and has no weight gradients;
-    - prefix embeddings start at the scale of the LM's token embeddings;
+    - prefix embeddings start at the scale of the words, as the LM's embedding layer gives them;
     - sequences are padded on the right: a causal LM never looks there, so no mask is needed;
     - logits are computed at supervised positions and nowhere else, and not kept (`head_nll.py`).
     """
 
     word_scale: Tensor
     """Root mean square of the LM's token embeddings."""
+    opening: Tensor
+    """Token ids before everything else, int64 [O]."""
 
-    def __init__(self, config: GeneratorConfig, lm: Any):
+    def __init__(self, config: GeneratorConfig, lm: Any, opening: Sequence[int] = ()):
+        """Raises UserError when `lm` has too few positions or fails `check_model`."""
         super().__init__()
-        check_room(lm.config, config)
+        check_room(lm.config, config, len(opening))
+        abilities = check_model(lm, config.decoder.model)
+        self.plain_head, self.cached = abilities.plain_head, abilities.cached
         self.lm = lm
         self.frozen = config.decoder.tune == "frozen"
         if self.frozen:
             lm.requires_grad_(False)
-        width = lm.get_input_embeddings().weight.shape[1]
+        words = all_words(lm)
+        width = words.shape[1]
         self.n_prefix = config.decoder.n_prefix
         self.from_z = nn.Linear(config.fusion.d_model, self.n_prefix * width)
         self.z_norm = nn.LayerNorm(width)
@@ -44,9 +53,9 @@ class PrefixDecoder(nn.Module):
         if self.frame_prefix:
             self.from_frame = nn.Linear(config.fusion.d_model, width)
             self.frame_norm = nn.LayerNorm(width)
-        words = lm.get_input_embeddings().weight.detach().float()
         self.register_buffer("word_scale", words.square().mean().sqrt(), persistent=False)
-        self.plain_head = self._head_is_plain()
+        opening_ids = torch.tensor(opening, dtype=torch.int64)
+        self.register_buffer("opening", opening_ids, persistent=False)
         self.train(self.training)
 
     @property
@@ -73,9 +82,12 @@ class PrefixDecoder(nn.Module):
         return (torch.cat(parts, dim=1) * self.word_scale).to(self.lm.dtype)
 
     def embed(self, prefix: Tensor | None, ids: Tensor) -> Tensor:
-        """Prefix [B, P, H] (or none) followed by the token ids' [B, L] embeddings."""
-        words = self.lm.get_input_embeddings()(ids)
-        return words if prefix is None else torch.cat([prefix, words], dim=1)
+        """Opening, prefix [B, P, H] (or none) and token ids [B, L] as embeddings [B, O+P+L, H]."""
+        embed = self.lm.get_input_embeddings()
+        parts = [] if prefix is None else [prefix]
+        if len(self.opening):
+            parts.insert(0, embed(self.opening.expand(len(ids), -1)))
+        return torch.cat([*parts, embed(ids)], dim=1)
 
     def token_nll(
         self,
@@ -116,21 +128,16 @@ class PrefixDecoder(nn.Module):
             return head_nll(hidden, head, tokens)
         return F.cross_entropy(head(hidden).float(), tokens, reduction="none")
 
-    @torch.no_grad()
-    def _head_is_plain(self) -> bool:
-        """Whether logits are the output embedding of the last hidden state and no more.
 
-        Some LMs scale or cap them afterwards; for those `_logits` takes the long way.
-        """
-        training = self.lm.training
-        self.lm.eval()
-        ids = torch.arange(3, device=self.word_scale.device)[None]
-        # With a mask, since one of these ids may be the padding, and Transformers would warn of it.
-        inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "use_cache": False}
-        plain = self.lm.get_output_embeddings()(self.lm.base_model(**inputs)[0]).float()
-        whole = self.lm(**inputs).logits.float()
-        self.lm.train(training)
-        return plain.shape == whole.shape and torch.allclose(plain, whole, rtol=1e-4, atol=1e-4)
+@torch.no_grad()
+def all_words(lm: Any) -> Tensor:
+    """The embeddings of the whole vocabulary as the LM reads them, float32 [V, H].
+
+    Asked of the layer: in some LMs it scales what its weights say.
+    """
+    embed = lm.get_input_embeddings()
+    words: Tensor = embed(torch.arange(embed.weight.shape[0], device=embed.weight.device))
+    return words.float()
 
 
 def _join(first: Tensor, first_length: Tensor, second: Tensor, second_length: Tensor) -> Tensor:

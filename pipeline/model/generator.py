@@ -6,6 +6,7 @@
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from pipeline.model.config import GeneratorConfig
 from pipeline.model.decoder import PrefixDecoder
 from pipeline.model.fusion import FusionEncoder
 from pipeline.model.heads import EmbeddingHead
-from pipeline.model.language_model import load_language_model
+from pipeline.model.language_model import find_decoder, load_language_model, load_prompts
 from pipeline.packed_linear import pack_frozen
 
 
@@ -37,14 +38,17 @@ class Encoded(NamedTuple):
 class StoryGenerator(nn.Module):
     """Fusion encoder, heads and prefix decoder under one name."""
 
-    def __init__(self, config: GeneratorConfig, lm: Any):
-        """`lm` is the loaded causal LM; `from_config` loads it by name."""
+    def __init__(self, config: GeneratorConfig, lm: Any, opening: Sequence[int] = ()):
+        """`lm` is the loaded causal LM and `opening` what its tokenizer puts before every text.
+
+        `from_config` loads both by name.
+        """
         super().__init__()
         self.config = config
         self.fusion = FusionEncoder(config)
         self.image_head = EmbeddingHead(config.fusion.d_model, config.dim_image)
         self.text_head = EmbeddingHead(config.fusion.d_model, config.dim_text)
-        self.decoder = PrefixDecoder(config, lm)
+        self.decoder = PrefixDecoder(config, lm, opening)
 
     @classmethod
     def from_config(cls, config: GeneratorConfig) -> "StoryGenerator":
@@ -52,13 +56,24 @@ class StoryGenerator(nn.Module):
 
         A frozen decoder's weights are packed for the CPU.
 
-        Raises UserError when the decoder cannot be loaded or has too few positions.
+        Raises UserError when the decoder cannot be loaded, has too few positions, cannot do what
+        `check_model` asks, or is not the one any more that the config was made with.
         """
         decoder = config.decoder
+        folder = find_decoder(decoder)
+        if config.decoder_digest not in (None, folder.digest()):
+            raise folder.error(
+                "its files are not the ones any more that this generator was trained with, and "
+                "their captions would mean nothing; put the old files back, or train again with "
+                "dvc repro -f train"
+            )
         dtype = torch.float32  # what is trained would lose small updates in less
         if decoder.tune == "frozen":
             dtype = pick_dtype(decoder.precision, pick_device())
-        generator = cls(config, load_language_model(decoder.model, decoder.revision, dtype))
+        opening = load_prompts(config).opening
+        lm = load_language_model(folder, dtype)
+        config = config.model_copy(update={"decoder_digest": folder.digest()})
+        generator = cls(config, lm, opening)
         pack_frozen(generator.decoder.lm)
         return generator
 

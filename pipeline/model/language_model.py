@@ -1,67 +1,89 @@
 """Loading the causal language model and its tokenizer, by name, as Hugging Face keeps them."""
 
+import sys
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from pipeline.attention import use_fastest_attention
 from pipeline.device import pick_device
 from pipeline.errors import UserError
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.prompt import PromptBuilder
+from pipeline.params import DecoderParams
+from pipeline.pretrained.folder import PretrainedFolder, find_pretrained
+from pipeline.pretrained.loading import load_config, load_pretrained
+from pipeline.pretrained.tokenizer import load_tokenizer
 
 FUSED_ACTIVATIONS = {"gelu_new": "gelu_pytorch_tanh"}
 """The same function under two names: GPT-2's is composed of eight operations, PyTorch's is one."""
 
 
-def load_language_model(model: str, revision: str | None, dtype: torch.dtype) -> Any:
+def find_decoder(decoder: DecoderParams) -> PretrainedFolder:
+    """The files of the language model; raises UserError where they cannot be used."""
+    return find_pretrained("decoder.model", decoder.model, decoder.revision)
+
+
+def load_language_model(folder: PretrainedFolder, dtype: torch.dtype) -> Any:
     """A causal LM in `dtype`, whatever precision its files are in.
 
-    Raises UserError when there is no such model, or no network to fetch it.
+    Raises UserError when it cannot be loaded whole.
     """
-    try:
-        config = AutoConfig.from_pretrained(model, revision=revision)
-        activation = getattr(config, "activation_function", None)
-        if activation in FUSED_ACTIVATIONS:
-            config.activation_function = FUSED_ACTIVATIONS[activation]
-        lm = AutoModelForCausalLM.from_pretrained(
-            model, revision=revision, config=config, dtype=dtype, use_safetensors=True
-        )
-    except (OSError, ValueError) as error:
-        raise _not_found(model, revision, error) from error
+    config = load_config(folder)
+    activation = getattr(config, "activation_function", None)
+    if activation in FUSED_ACTIVATIONS:
+        config.activation_function = FUSED_ACTIVATIONS[activation]
+    lm = load_pretrained(AutoModelForCausalLM, folder, dtype, config)
     use_fastest_attention(lm, pick_device())
     return lm
 
 
 def load_prompts(config: GeneratorConfig) -> PromptBuilder:
-    """The prompt builder of a generator: its decoder's own tokenizer and its prompt settings."""
-    name, revision = config.decoder.model, config.decoder.revision
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
-    except (OSError, ValueError) as error:
-        raise _not_found(name, revision, error) from error
-    tokenizer.split_special_tokens = True  # `<|endoftext|>` in a caption is text, and ends nothing
+    """The prompt builder of a generator: its decoder's own tokenizer and its prompt settings.
+
+    Raises UserError when the tokenizer is not there or not the decoder's.
+    """
+    folder = find_decoder(config.decoder)
+    vocabulary = getattr(text_config(load_config(folder)), "vocab_size", sys.maxsize)
+    tokenizer = load_tokenizer(folder, vocabulary)
+    tokenizer.split_special_tokens = True  # `</s>` in a caption is text, and ends nothing
     return PromptBuilder(tokenizer, config.prompt)
 
 
-def check_room(lm_config: Any, config: GeneratorConfig) -> None:
-    """Refuse settings whose longest sequence has more positions than the LM was built for."""
-    positions = getattr(lm_config, "max_position_embeddings", None)
-    longest = config.prompt.max_sequence_tokens + config.prefix_tokens
-    if positions is not None and longest > positions:
-        raise UserError(
-            f"prompt.max_sequence_tokens: {config.prompt.max_sequence_tokens} and "
-            f"{config.prefix_tokens} prefix embeddings make {longest} positions, but decoder.model "
-            f"{config.decoder.model} has {positions}: lower prompt.max_sequence_tokens to at most "
-            f"{positions - config.prefix_tokens}"
-        )
+def text_config(lm_config: Any) -> Any:
+    """The part of an LM's config that speaks of text: most have no other."""
+    try:
+        return lm_config.get_text_config(decoder=True)
+    except ValueError:  # several, as where one LM writes music to the words of another
+        return lm_config
 
 
-def _not_found(model: str, revision: str | None, error: Exception) -> UserError:
-    at = f" at revision {revision}" if revision else ""
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return UserError(
-        f"decoder.model: {model}{at} could not be loaded as a causal language model ({reason}): "
-        "give a local folder, or a model id that can be reached from here"
+def position_limit(lm_config: Any) -> int | None:
+    """The positions that an LM was built for; None where it names no limit."""
+    config = text_config(lm_config)
+    for name in ("max_position_embeddings", "max_seq_len"):
+        positions = getattr(config, name, None)
+        if isinstance(positions, int) and positions > 0:  # -1 is XLNet's word for none
+            return positions
+    return None
+
+
+def check_room(lm_config: Any, config: GeneratorConfig, opening: int = 0) -> None:
+    """Refuse settings whose longest sequence has more positions than the LM was built for.
+
+    `opening`: tokens that the tokenizer puts before every text.
+    """
+    positions = position_limit(lm_config)
+    in_front = config.prefix_tokens + opening
+    longest = config.prompt.max_sequence_tokens + in_front
+    if positions is None or longest <= positions:
+        return
+    advice = f"lower prompt.max_sequence_tokens to at most {positions - in_front}"
+    if positions - in_front < 2:
+        advice = "choose another decoder.model, or lower decoder.n_prefix"
+    raise UserError(
+        f"prompt.max_sequence_tokens: {config.prompt.max_sequence_tokens} and {in_front} prefix "
+        f"embeddings make {longest} positions, but decoder.model {config.decoder.model} has "
+        f"{positions}: {advice}"
     )

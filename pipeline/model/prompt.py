@@ -7,9 +7,13 @@ frame to be written::
     2. Bram waits at the gate
     3.
 
-The target is encoded apart from the prompt and starts with a space, so that no token ever spans
-the boundary, and it ends with end-of-text when it fits. Byte-level BPE reads `Anna` and ` Anna` as
-different tokens: in this form every caption's first word is preceded by a space.
+The target starts with a space and is cut from the encoding of the two together, so that its first
+token is the one that stands there in running text: byte-level BPE reads `Anna` and ` Anna` as
+different tokens, and others put a space of their own before any text that stands alone. It ends
+with end-of-text when it fits.
+
+What the tokenizer puts before every text, as a beginning-of-text token, is no part of the prompt:
+it stands before the decoder's prefix (`PromptBuilder.opening`).
 """
 
 from collections.abc import Sequence
@@ -20,6 +24,8 @@ from pipeline.errors import UserError
 if TYPE_CHECKING:
     from pipeline.params import PromptParams
 
+CUE = "1."
+"""How a prompt ends, for what a tokenizer makes of the text after it."""
 MIN_TARGET_TOKENS = 16
 """Room that a long prompt must leave for the target: about a dozen words."""
 
@@ -66,6 +72,9 @@ class PromptBuilder:
         self.tokenizer = tokenizer
         self.params = params
         self.eos_id = int(tokenizer.eos_token_id)
+        self._cue = self._encode(CUE)
+        self.opening = self._opening()
+        """Ids that the tokenizer puts before every text."""
 
     def prompt_ids(self, captions: Sequence[str]) -> list[int]:
         """Token ids of the prompt, short enough to leave room for a target.
@@ -103,7 +112,7 @@ class PromptBuilder:
         """
         room = self.params.max_sequence_tokens - prompt_tokens
         limit = max(1, min(self.params.max_target_tokens, room))
-        return [*self._encode(target_text(caption)), self.eos_id][:limit]
+        return [*self._continuation(target_text(caption)), self.eos_id][:limit]
 
     def example_ids(self, captions: Sequence[str], target: str) -> tuple[list[int], list[int]]:
         """(prompt ids, target ids) of one training example."""
@@ -124,6 +133,19 @@ class PromptBuilder:
 
     def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _continuation(self, text: str) -> list[int]:
+        """Ids of `text` as it stands behind a prompt."""
+        whole = self._encode(CUE + text)
+        begun = len(self._cue)
+        # Else a token spans the boundary.
+        return whole[begun:] if whole[:begun] == self._cue else self._encode(text)
+
+    def _opening(self) -> list[int]:
+        whole = list(self.tokenizer.encode(CUE, add_special_tokens=True))
+        size = len(self._cue)
+        starts = (i for i in range(len(whole)) if whole[i : i + size] == self._cue)
+        return whole[: next(starts, 0)]
 
 
 def _numbered(lines: Sequence[Sequence[str]]) -> str:

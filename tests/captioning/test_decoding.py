@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from pipeline.captioning.decoding import Decoded, decode_batch, pad_left
-from pipeline.captioning.kv_cache import RoomyLayer, roomy_cache
+from pipeline.model.kv_cache import RoomyLayer, roomy_cache
 from pipeline.params import GenerateParams
 
 LENGTHS = [3, 17, 9, 17, 1, 30, 12]

@@ -1,12 +1,13 @@
 """The model folder: round trip, bytes, errors."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from pipeline.checksums import write_sums
 from pipeline.errors import UserError
@@ -86,7 +87,7 @@ def test_errors_are_sentences(generator: StoryGenerator, tmp_path: Path) -> None
     config["decoder"]["model"] = str(tmp_path / "gone")
     rewrite(weights, whole)
     rewrite(folder / "config.json", json.dumps(config).encode())
-    with pytest.raises(UserError, match="gone could not be loaded"):
+    with pytest.raises(UserError, match=r"gone.* is no folder here"):
         load_generator(folder, CPU)
     del config["k"]
     for content, said in ((config, "k: Field required"), ([], "the whole file: Input should be")):
@@ -123,3 +124,37 @@ def test_params_of_the_wrong_shape_are_one_sentence(tmp_path: Path, content: str
     with pytest.raises(UserError, match=r"params\.json.*run dvc repro$") as raised:
         Trained.read(tmp_path)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("edited", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_decoder_that_was_edited_in_place_is_noticed(
+    make_config: Callable[..., GeneratorConfig], tiny_gpt2: Path, tmp_path: Path, edited: str
+) -> None:
+    """Its folder is still the one that config.json names, but the prefix was made for another."""
+    decoder = shutil.copytree(tiny_gpt2, tmp_path / "decoder")
+    generator = StoryGenerator.from_config(make_config(model=str(decoder)))
+    save_generator(tmp_path / "model", generator, {})
+    load_generator(tmp_path / "model", CPU)
+    before = (decoder / edited).read_bytes()
+    if edited == "model.safetensors":
+        weights = load_file(decoder / edited)
+        weights["transformer.ln_f.bias"] += 1
+        save_file(weights, decoder / edited, metadata={"format": "pt"})
+    elif edited == "config.json":
+        (decoder / edited).write_bytes(before.replace(b"gelu_new", b"relu"))
+    else:
+        tokenizer = json.loads(before)
+        tokenizer["model"]["merges"].pop()
+        (decoder / edited).write_text(json.dumps(tokenizer))
+    assert (decoder / edited).read_bytes() != before
+    with pytest.raises(UserError, match=r"not the ones any more .* dvc repro -f train") as raised:
+        load_generator(tmp_path / "model", CPU)
+    assert str(decoder) in str(raised.value) and len(str(raised.value)) <= 500
+    # Training anew is not refused, takes up no old checkpoint, and may be loaded again.
+    again = StoryGenerator.from_config(make_config(model=str(decoder)))
+    assert again.fingerprint() != generator.fingerprint()
+    save_generator(tmp_path / "model", again, {})
+    load_generator(tmp_path / "model", CPU)
+    (decoder / edited).write_bytes(before)
+    with pytest.raises(UserError, match="not the ones any more"):
+        load_generator(tmp_path / "model", CPU)

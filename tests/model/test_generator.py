@@ -2,17 +2,29 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional as F
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MptConfig,
+    XLNetConfig,
+)
 from transformers.pytorch_utils import Conv1D
 
+from benchmarks.tiny_decoders import tiny_decoder
 from pipeline.errors import UserError
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.generator import StoryGenerator
-from pipeline.packed_linear import PackedLinear
+from pipeline.model.language_model import position_limit
+from pipeline.packed_linear import PackedLinear, pack_frozen
+from tests.model.decoders import VOCABULARY, save_decoder
 
 Contexts = tuple[torch.Tensor, torch.Tensor]
 Tokens = dict[str, torch.Tensor]
@@ -141,12 +153,12 @@ def test_padding_by_a_real_word_changes_nothing(
 
 
 def test_another_architecture(
-    make_config: Make, contexts: Contexts, tokens: Tokens, tmp_path: Path
+    make_config: Make, contexts: Contexts, tokens: Tokens, tmp_path: Path, tiny_gpt2: Path
 ) -> None:
     torch.manual_seed(0)
-    LlamaForCausalLM(
+    lm = LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=64,
+            vocab_size=VOCABULARY,
             hidden_size=24,
             intermediate_size=48,
             num_hidden_layers=2,
@@ -157,36 +169,111 @@ def test_another_architecture(
             eos_token_id=2,
             tie_word_embeddings=False,
         )
-    ).to(torch.float16).save_pretrained(tmp_path)
-    generator = StoryGenerator.from_config(make_config(model=str(tmp_path)))
+    ).to(torch.float16)
+    folder = save_decoder(lm, tmp_path / "llama", tiny_gpt2)
+    generator = StoryGenerator.from_config(make_config(model=folder))
     assert {p.dtype for p in generator.parameters()} == {torch.float32}
     _check_nll(generator, contexts, tokens)
 
 
-def test_a_decoder_that_changes_its_logits(
-    make_config: Make, contexts: Contexts, tokens: Tokens, tmp_path: Path
+@pytest.mark.parametrize(
+    ("architecture", "own"),
+    [
+        ("granite", {"logits_scaling": 0.1}),  # logits are not the head's
+        ("gemma3", {}),  # there is an image tower beside it
+        ("llama4", {}),  # its trunk goes by another name than `base_model`
+        ("falcon", {"parallel_attn": True}),  # adds to what its layers give, in place
+        ("phimoe", {}),
+    ],
+)
+def test_decoders_of_other_makes(
+    architecture: str,
+    own: dict[str, Any],
+    make_config: Make,
+    contexts: Contexts,
+    tokens: Tokens,
 ) -> None:
-    from transformers import GraniteConfig, GraniteForCausalLM
-
+    """Packed, behind a prefix that is trained, against the plain LM: likelihood and gradient."""
     torch.manual_seed(0)
-    GraniteForCausalLM(
-        GraniteConfig(
-            vocab_size=64,
-            hidden_size=24,
-            intermediate_size=48,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            max_position_embeddings=300,
-            logits_scaling=0.1,
-            bos_token_id=1,
-            eos_token_id=2,
-            pad_token_id=2,
-        )
-    ).save_pretrained(tmp_path)
-    generator = StoryGenerator.from_config(make_config(model=str(tmp_path)))
-    assert not generator.decoder.plain_head
-    _check_nll(generator, contexts, tokens)
+    generator = StoryGenerator(
+        make_config(max_sequence_tokens=200), tiny_decoder(architecture, **own)
+    )
+    assert generator.decoder.plain_head is (architecture not in ("granite", "llama4"))
+    slopes = []
+    for pack in (False, True):
+        if pack:
+            pack_frozen(generator.decoder.lm)
+        generator.zero_grad()
+        _check_nll(generator, contexts, tokens)
+        generator.token_nll(generator.encode(*contexts).prefix, **tokens).sum().backward()
+        slope = generator.decoder.from_z.weight.grad
+        assert slope is not None
+        slopes.append(slope.clone())
+    torch.testing.assert_close(*slopes, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "gemma", "gemma2", "gemma3", "xglm", "biogpt"])
+def test_a_prefix_starts_at_the_scale_at_which_words_are_read(
+    architecture: str, make_config: Make, contexts: Contexts
+) -> None:
+    """As the layer gives them: in all but GPT-2 that is sqrt(width) times its weights."""
+    generator = StoryGenerator(make_config(max_sequence_tokens=200), tiny_decoder(architecture))
+    words = generator.decoder.lm.get_input_embeddings()
+    read = words(torch.arange(96)).square().mean().sqrt()
+    factor = 1 if architecture == "gpt2" else 32**0.5
+    torch.testing.assert_close(read, factor * words.weight.square().mean().sqrt())
+    prefix = generator.encode(*contexts).prefix
+    torch.testing.assert_close(prefix.square().mean().sqrt(), read, rtol=1e-2, atol=0)
+
+
+def test_what_a_tokenizer_opens_with_stands_before_the_prefix(
+    make_config: Make, contexts: Contexts, tokens: Tokens, tmp_path: Path, tiny_gpt2: Path
+) -> None:
+    lm = tiny_decoder("llama", vocab_size=VOCABULARY)
+    folder = save_decoder(lm, tmp_path / "llama", tiny_gpt2, opens=True)
+    generator = StoryGenerator.from_config(
+        make_config(model=folder, max_sequence_tokens=200)
+    ).eval()
+    begin = AutoTokenizer.from_pretrained(folder).eos_token_id
+    assert generator.decoder.opening.tolist() == [begin]
+    opening = lm.get_input_embeddings()(torch.tensor([[begin]]))
+    prefix = generator.encode(*contexts).prefix
+    for given in (prefix, None):
+        nll = generator.token_nll(given, **tokens)
+        for i in range(4):
+            mask = tokens["target_mask"][i]
+            front = opening if given is None else torch.cat([opening, given[i, None]], dim=1)
+            expected = _plain_nll(
+                lm,
+                front[0],
+                tokens["prompt_ids"][i][tokens["prompt_mask"][i]].tolist(),
+                tokens["target_ids"][i][mask].tolist(),
+            )
+            torch.testing.assert_close(nll[i][mask], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_room_is_that_of_the_text_part_and_counts_the_opening(make_config: Make) -> None:
+    gemma = tiny_decoder("gemma3")
+    assert not hasattr(gemma.config, "max_position_embeddings")
+    with pytest.raises(UserError, match=r"256 and 5 prefix .* make 261 .* has 256: .* at most 251"):
+        StoryGenerator(make_config(max_sequence_tokens=256), gemma)
+    with pytest.raises(UserError, match=r"251 and 6 prefix .* make 257 .* at most 250"):
+        StoryGenerator(make_config(max_sequence_tokens=251), gemma, opening=[2])
+    StoryGenerator(make_config(max_sequence_tokens=251), gemma)
+
+
+def test_no_limit_by_any_name_is_no_limit() -> None:
+    assert position_limit(XLNetConfig()) is None
+    assert position_limit(MptConfig(max_seq_len=77)) == 77
+    assert position_limit(GPT2Config(n_positions=99)) == 99
+
+
+def test_a_tokenizer_larger_than_the_embeddings_is_refused_at_loading(
+    make_config: Make, tmp_path: Path, tiny_gpt2: Path
+) -> None:
+    folder = save_decoder(tiny_decoder("llama"), tmp_path / "llama", tiny_gpt2)
+    with pytest.raises(UserError, match=r"counts tokens up to \d+, but the model has .* for 96"):
+        StoryGenerator.from_config(make_config(model=folder))
 
 
 def test_a_frozen_decoder_in_bfloat16(
@@ -228,7 +315,7 @@ def test_the_fused_activation_is_the_same_function(tiny_gpt2: Path, make_config:
 
 
 def test_errors_are_sentences(make_config: Make, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"decoder\.model: .*none could not be loaded"):
+    with pytest.raises(UserError, match=r"decoder\.model .*none.* is no folder here"):
         StoryGenerator.from_config(make_config(model=str(tmp_path / "none")))
     with pytest.raises(UserError, match=r"make 515 positions, but .* has 512: .* at most 507"):
         StoryGenerator.from_config(make_config(max_sequence_tokens=510))

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoTokenizer
+from tokenizers import Tokenizer, decoders, models, normalizers, processors
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from pipeline.errors import UserError
 from pipeline.model.config import GeneratorConfig
@@ -21,6 +22,8 @@ from pipeline.model.prompt import (
 )
 from pipeline.params import PromptParams
 from pipeline.params import load_params as read_params
+from tests.conftest import CORPUS
+from tests.model.conftest import MakeConfig
 
 
 def params(words: int = 25, target: int = 40, sequence: int = 200) -> PromptParams:
@@ -35,7 +38,6 @@ class Letters:
     eos_token_id = 0
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        assert not add_special_tokens
         return [ord(c) for c in text]
 
     def decode(self, token_ids: list[int], *, skip_special_tokens: bool) -> str:
@@ -133,3 +135,81 @@ def test_shares_are_even(lengths: list[int], data: st.DataObject) -> None:
     while sum(expected) > total:  # the rule, word by word
         expected[expected.index(max(expected))] -= 1
     assert _even_shares(lengths, total) == expected
+
+
+@pytest.fixture(scope="module")
+def llama2() -> PreTrainedTokenizerFast:
+    """In the manner of Llama 2's: `▁` for a space and before any text, and `<s>` before all.
+
+    Words of the corpus are tokens of their own, all else is bytes.
+    """
+    words = sorted({f"▁{word}" for text in CORPUS for word in text.split()})
+    characters = sorted({c for text in (*CORPUS, "1234.\n") for c in text} | {"▁"})
+    vocab = {t: i for i, t in enumerate(dict.fromkeys(["<unk>", "<s>", "</s>", *characters]))}
+    merges = []
+    for word in words:  # from left to right, as many tokens as letters
+        for end in range(1, len(word)):
+            if word[: end + 1] not in vocab:
+                merges.append((word[:end], word[end]))
+                vocab[word[: end + 1]] = len(vocab)
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", vocab["<s>"])]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
+@given(
+    st.lists(st.sampled_from(CORPUS), min_size=1, max_size=3),
+    st.sampled_from(CORPUS),
+    st.integers(1, 12),
+)
+@settings(max_examples=40, deadline=None)
+def test_prompt_and_target_are_the_text_as_the_tokenizer_reads_it(
+    llama2: PreTrainedTokenizerFast, captions: list[str], caption: str, words: int
+) -> None:
+    builder = PromptBuilder(llama2, params(words=words, target=300, sequence=2000))
+    prompt, target = builder.example_ids(captions, caption)
+    text = prompt_text(captions, words) + target_text(caption)
+    assert [*builder.opening, *prompt, *target] == [*llama2.encode(text), llama2.eos_token_id]
+    assert llama2.convert_ids_to_tokens(target[:1]) == [f"▁{caption.split()[0]}"]
+    assert builder.decode(target) == caption
+
+
+def test_a_target_alone_would_begin_with_two_spaces(llama2: PreTrainedTokenizerFast) -> None:
+    """What the test above guards against: one more token to be scored."""
+    alone = llama2.convert_ids_to_tokens(llama2.encode(" Mara", add_special_tokens=False))
+    assert alone == ["▁", "▁Mara"]
+    builder = PromptBuilder(llama2, params())
+    assert llama2.convert_ids_to_tokens(builder.target_ids("Mara")) == ["▁Mara", "</s>"]
+
+
+def test_gpt2_opens_with_nothing_and_reads_a_target_as_it_stands_alone(tiny_gpt2: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_gpt2)
+    builder = PromptBuilder(tokenizer, params(target=190))
+    assert builder.opening == []
+    for caption in (*CORPUS, "", "...", "'s", "1.", "<|pad|>"):
+        alone = tokenizer.encode(" " + caption, add_special_tokens=False)
+        assert builder.target_ids(caption) == [*alone, tokenizer.eos_token_id]
+
+
+def test_a_tokenizer_that_ends_a_text_too_opens_with_its_beginning_alone() -> None:
+    class Bert(Letters):
+        def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+            ids = super().encode(text, add_special_tokens=False)
+            return [101, *ids, 102] if add_special_tokens else ids
+
+    assert PromptBuilder(Bert(), params()).opening == [101]
+
+
+def test_end_of_text_spelt_in_a_caption_is_text(make_config: MakeConfig) -> None:
+    builder = load_prompts(make_config())
+    ids = builder.target_ids("the <|endoftext|> lamp")
+    assert ids.index(builder.eos_id) == len(ids) - 1
+    assert builder.decode(ids) == "the <|endoftext|> lamp"

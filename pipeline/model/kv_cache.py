@@ -37,14 +37,14 @@ class RoomyLayer(DynamicLayer):
         self.value_room[:, :, self.used : end] = value_states
         return self._use(end)
 
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep the rows `indices` of the batch."""
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Go on with the rows `beam_idx` of the batch; there may be fewer than before."""
         if not self.is_initialized:
             return
         for name in ("key_room", "value_room"):
             old: Tensor = getattr(self, name)
-            new = _room_like(old[: len(indices)], self.room)
-            new[:, :, : self.used] = old[indices, :, : self.used]
+            new = _room_like(old[: len(beam_idx)], self.room)
+            new[:, :, : self.used] = old[beam_idx, :, : self.used]
             setattr(self, name, new)
         self._use(self.used)
 

@@ -80,7 +80,7 @@ def test_a_missing_model_is_one_sentence(files: Path) -> None:
 def test_images_that_have_changed_are_one_sentence(files: Path, tmp_path: Path) -> None:
     """The judge reads the raw stories; others than those of prepare would be scored in silence."""
     sys.argv[sys.argv.index("--raw") + 1] = str(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match=r"is not the file that the frames table was made from"):
+    with pytest.raises(UserError, match=r"test.00000.parquet is missing"):
         main()
     assert not (files / "metrics.json").exists()
 

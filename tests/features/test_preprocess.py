@@ -114,7 +114,7 @@ def test_a_sliver_takes_little_memory(fit: str, size: tuple[int, int]) -> None:
     edge=st.sampled_from([224, 256]),
     seed=st.integers(0, 9),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 def test_of_a_sliver_the_same_middle_is_cut_out(
     short: int, times: float, lying: bool, edge: int, seed: int
 ) -> None:

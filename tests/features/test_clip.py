@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pipeline.errors import UserError
-from pipeline.features.clip import FORMAT_VERSIONS, FrozenClip
+from pipeline.features.clip import FrozenClip
 
 SAMPLE_CLIP = Path(__file__).parents[2] / "data" / "sample" / "clip"
 CPU = torch.device("cpu")
@@ -202,16 +202,6 @@ def test_half_precision_weights_load_as_float32(tiny_clip: Path, clip_copy: Path
     found = load(clip_copy, batch_size=8).encode_images(pixels)
     assert found.dtype == np.float32
     assert (found * load(tiny_clip, batch_size=8).encode_images(pixels)).sum(1).min() > 0.9999
-
-
-def test_a_new_format_of_one_side_leaves_the_other_as_it_is(
-    tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Captions are not encoded anew because images are decoded otherwise."""
-    before = [load(tiny_clip).fingerprint(modality) for modality in ("image", "text")]
-    monkeypatch.setitem(FORMAT_VERSIONS, "image", FORMAT_VERSIONS["image"] + 1)
-    after = [load(tiny_clip).fingerprint(modality) for modality in ("image", "text")]
-    assert after[0] != before[0] and after[1] == before[1]
 
 
 def test_fingerprint_and_width_need_no_torch(tiny_clip: Path) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from pipeline.checksums import write_sums
@@ -15,6 +17,7 @@ from pipeline.model.config import GeneratorConfig, Trained
 from pipeline.model.folder import load_generator, save_generator
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.layout import copy_model
+from tests.damage import damaged
 
 CPU = torch.device("cpu")
 
@@ -63,6 +66,27 @@ def test_what_is_written(generator: StoryGenerator, tmp_path: Path) -> None:
     weights = load_file(tmp_path / "a" / "model.safetensors")
     assert set(weights) == set(generator.trainable())
     assert not any(name.startswith("decoder.lm.") for name in weights)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_any_damage_is_one_sentence(
+    generator: StoryGenerator, tmp_path: Path, data: st.DataObject
+) -> None:
+    folder = tmp_path / "model"
+    save_generator(folder, generator, {"seed": 7})
+    name = data.draw(st.sampled_from(sorted(path.name for path in folder.iterdir())))
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(data.draw(damaged(whole)))
+    if (folder / name).read_bytes() == whole:
+        return
+    for use in (lambda: load_generator(folder, CPU), lambda: copy_model(folder, tmp_path / "copy")):
+        with pytest.raises(UserError, match="dvc repro") as raised:
+            use()
+        assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
+    assert not (tmp_path / "copy").exists()
 
 
 def rewrite(path: Path, data: bytes) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.training.test_resume import OWN, ROOT, _finish, _params
+from tests.training.test_resume import CHECKPOINTS, OWN, ROOT, _finish, _kill, _params
 
 pytestmark = [
     pytest.mark.slow,
@@ -65,7 +65,11 @@ def test_training_and_sampling(world: Any, tiny_gpt2: Path, tmp_path: Path) -> N
         said,
     )
     assert not (folder / "model").exists()
-    _finish(folder, world, home)
+    _kill(folder, world, home, "train", CHECKPOINTS, "save", 2)
+    (checkpoint,) = home.rglob("checkpoint.safetensors")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
+    said = _finish(folder, world, home)
+    assert re.search(r"^warning: .*checkpoint\.safetensors .*; the run starts anew$", said, re.M)
 
     said = _limited(folder, world, home, "captions", 1000)
     assert f"{home}/captions/" in said and "set STORYCACHE_HOME" in said

@@ -29,12 +29,27 @@ def claim_outputs(*outputs: Path, wait_seconds: float = WAIT_SECONDS) -> None:
     """Make these files and folders this process's own until it ends.
 
     Raises:
-        UserError: another process still writes it after `wait_seconds`; says which. Or its folder
-            cannot be written to.
+        UserError: another process still writes one after `wait_seconds`, and says which; or a
+            folder cannot be written to.
     """
     give_up = time.monotonic() + wait_seconds
     for output in outputs:
         _claim(output, give_up)
+
+
+def claim_folder(folder: Path) -> Path:
+    """The first of `folder`, `folder.1`, `folder.2`, ... that no process uses, now this one's.
+
+    Whoever asks again after the death of a process finds the folder that it left.
+    """
+    for number in itertools.count():
+        free = folder.with_name(f"{folder.name}.{number}") if number else folder
+        try:
+            if _take(free):
+                return free
+        except OSError:  # no lock can be made here: what is to be written will say why
+            return free
+    raise AssertionError("there is always a further number")
 
 
 def try_lock(file: IO[str]) -> bool:
@@ -68,21 +83,6 @@ def _claim(output: Path, give_up: float) -> None:
             f"{output} cannot be written ({error.strerror or error}); make room in {output.parent} "
             "or make it yours, and run again"
         ) from error
-
-
-def claim_folder(folder: Path) -> Path:
-    """The first of `folder`, `folder.1`, `folder.2`, ... that no process uses, now this one's.
-
-    Whoever asks again after the death of a process finds the folder that it left.
-    """
-    for number in itertools.count():
-        free = folder.with_name(f"{folder.name}.{number}") if number else folder
-        try:
-            if _take(free):
-                return free
-        except OSError:  # no lock can be made here: what is to be written will say why
-            return free
-    raise AssertionError("there is always a further number")
 
 
 def _take(guarded: Path) -> bool:

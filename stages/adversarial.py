@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from pipeline.errors import UserError, exit_cleanly
+from pipeline.locks import claim_folder, claim_outputs
 from pipeline.model.layout import PARAMS_FILE, copy_model
 from pipeline.params import Params, load_params
 
@@ -23,6 +24,7 @@ def main() -> None:
     parser.add_argument("--live", type=Path, required=True, help="curves to write")
     paths = parser.parse_args()
     params = load_params()
+    claim_outputs(paths.out, paths.live)
     if params.gan.variant == "none":
         copy_model(paths.model, paths.out)
         paths.live.mkdir(parents=True, exist_ok=True)
@@ -124,7 +126,7 @@ def _train(paths: argparse.Namespace, params: Params) -> None:
         [table_bytes(frames), fingerprint.encode()],
         (*TRAINING_CODE, PIPELINE / "captioning"),
     )
-    checkpoints = Checkpoints(storycache_home() / "training" / key)
+    checkpoints = Checkpoints(claim_folder(storycache_home() / "training" / key))
     schedule = {"epochs": gan.epochs, "lr": gan.lr, "warmup_steps": gan.warmup_steps}
     with Curves(paths.live) as curves:
         outcome = train_loop(

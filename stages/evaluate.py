@@ -13,6 +13,7 @@ from pipeline.evaluation.scorer import CaptionScorer
 from pipeline.features.clip import FrozenClip
 from pipeline.features.store import FeatureStore
 from pipeline.files import read_json
+from pipeline.locks import claim_outputs
 from pipeline.model.discriminator import DISCRIMINATOR_FILE, load_discriminator
 from pipeline.model.folder import load_generator
 from pipeline.model.language_model import load_prompts
@@ -33,6 +34,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for predictions")
     paths = parser.parse_args()
     params = load_params()
+    claim_outputs(paths.out, paths.metrics)
 
     make_deterministic(params.seed)
     images, texts = FeatureStore.open(paths.images), FeatureStore.open(paths.texts)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from pipeline.errors import exit_cleanly
+from pipeline.locks import claim_outputs
 from pipeline.params import load_params
 from pipeline.stories.catalogue import prepare
 
@@ -19,6 +20,7 @@ def main() -> None:
     parser.add_argument("--plots", type=Path, required=True, help="folder of plot data (JSON)")
     arguments = parser.parse_args()
     load_params()  # reads none of it, but a wrong file stops every stage
+    claim_outputs(arguments.frames)
 
     summary = prepare(
         arguments.raw,

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from pipeline.errors import UserError
 from pipeline.evaluation.captions import all_rows, write_captions
@@ -35,6 +34,7 @@ from pipeline.files import write_json, write_jsonl
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import GenerateParams, LossParams
+from pipeline.progress import progress_bar
 from pipeline.stories.frames import read_frames
 
 SPLITS = ("val", "test")
@@ -130,7 +130,7 @@ def _evaluate_split(
 ) -> Iterator[dict[str, Any]]:
     """Yield the record of every prediction; put the summary in place at the end."""
     generator, seed = subject.generator, subject.seed
-    with _bar(f"{split} likelihood", len(stories), "story") as bar:
+    with progress_bar(desc=f"{split} likelihood", total=len(stories), unit="story") as bar:
         likely = likelihood(
             generator, subject.loss, stories, subject.prompts, subject.loss_batch_size, bar.update
         )
@@ -139,12 +139,14 @@ def _evaluate_split(
     targets = SplitTargets.of(stories)
     pools: list[dict[str, Columns]] = []
     for chunk in stories.pools(POOL_STORIES):
-        with _bar(f"{split} captions", len(GENERATED) * len(chunk.place), "caption") as bar:
+        with progress_bar(
+            desc=f"{split} captions", total=len(GENERATED) * len(chunk.place), unit="caption"
+        ) as bar:
             written = write_captions(
                 chunk, stories, generator, subject.prompts, subject.generate, seed, bar.update
             )
         captions = all_rows(chunk, stories, written, nearest)
-        with _bar(f"{split} scores", None, "text") as bar:
+        with progress_bar(desc=f"{split} scores", total=None, unit="text") as bar:
             rows = score_rows(
                 captions,
                 PoolTargets.of(stories, chunk, targets, subject.judge),
@@ -178,7 +180,3 @@ def _joined(pools: list[dict[str, Columns]]) -> dict[str, Columns]:
         row: {name: np.concatenate([pool[row][name] for pool in pools]) for name in columns}
         for row, columns in pools[0].items()
     }
-
-
-def _bar(what: str, total: int | None, unit: str) -> "tqdm[Any]":
-    return tqdm(desc=what, total=total, unit=unit)

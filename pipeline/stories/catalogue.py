@@ -9,10 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from pipeline.errors import UserError
 from pipeline.files import replacing, write_json
+from pipeline.progress import progress_bar
 from pipeline.stories.distributions import Distributions, write_plots
 from pipeline.stories.examination import REASONS, Refusal, Story, examine
 from pipeline.stories.frames import content_key, writing_frames
@@ -51,7 +50,7 @@ def prepare(raw: Path, frames: Path, summary: Path, quarantine: Path, plots: Pat
         replacing(quarantine) as refused_path,
         refused_path.open("w", encoding="utf-8", newline="\n") as refused,
     ):
-        located = tqdm(iter_stories(raw), "prepare", count_stories(raw), unit="story")
+        located = progress_bar(iter_stories(raw), "prepare", count_stories(raw), unit="story")
         for (file, row_number, row), outcome in _examined(located):
             split = file.split("/", 1)[0]
             outcome = _unless_duplicate(row["story_id"], outcome, seen)

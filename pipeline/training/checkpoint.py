@@ -2,9 +2,9 @@
 
 They are kept outside the stage's outputs, which DVC deletes before the stage runs, in
 `$STORYCACHE_HOME/training/<key of the run>`: safetensors with JSON in their header, replaced
-atomically, nothing pickled. The best epoch's weights are a file of their own, written only when
-they change. A run that is killed and never taken up again leaves its folder behind; it may be
-deleted at any time.
+atomically, nothing pickled. Runs of one key at one time have a folder each (`claim_folder`). The
+best epoch's weights are a file of their own, written only when they change. A run that is killed
+and never taken up again leaves its folder behind; it may be deleted at any time.
 """
 
 import hashlib

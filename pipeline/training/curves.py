@@ -40,3 +40,5 @@ class Curves:
         trace: TracebackType | None,
     ) -> None:
         self.live.end()
+        # The last values once more, which are no plot: `dvc plots` draws every file of the folder.
+        Path(self.live.metrics_file).unlink(missing_ok=True)

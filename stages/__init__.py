@@ -35,6 +35,13 @@ if not sys.stderr.isatty():
     for _name in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
         os.environ.setdefault(_name, "1")
 
+if os.path.expanduser("~") == "~":
+    # For a user without a home folder: NLTK, which ROUGE brings, fails as it loads unless it knows
+    # where it could keep data. It fetches none.
+    import tempfile
+
+    os.environ.setdefault("NLTK_DATA", tempfile.gettempdir())
+
 if sys.argv[:1] == ["-m"]:  # a script is about to run; whoever only imports this keeps its handlers
     leave_at_signals()
     end_with_dvc()

@@ -1,6 +1,7 @@
 """Where the caches lie, and one sentence where that cannot be said."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,19 @@ def test_a_user_without_a_home_is_told_what_to_set():
     assert line.startswith("error: ")
     assert "set STORYCACHE_HOME to the whole path of a folder that is yours" in line
     assert says(nobody, STORYCACHE_HOME="/caches").stdout == "/caches\n"
+
+
+def test_what_evaluation_imports_loads_for_a_user_without_a_home():
+    nobody = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]
+    # The interpreter may lie in a folder of root's own.
+    nobody += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    if not shutil.which("setpriv") or subprocess.run([*nobody, "true"]).returncode:
+        pytest.skip("cannot become another user here")
+    program = "import stages, pipeline.evaluation.overlap"
+    environment = {k: v for k, v in os.environ.items() if k not in ("HOME", "NLTK_DATA")}
+    command = [*nobody, sys.executable, "-B", "-c", program]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("relative", ["caches", "./caches", "../caches"])

@@ -1,5 +1,6 @@
 # make repro   from nothing to a scored model
 # make test    the test suite          make lint   style and types
+#              (pytest's own options: make test ARGS='-m "not slow"')
 # make bench   every speed claim against its baseline, in twenty minutes
 # make clean   remove .venv, caches and everything that DVC made here
 #
@@ -13,12 +14,13 @@ VENV := PATH="$(CURDIR)/.venv/bin:$$PATH" PYTHONNOUSERSITE=1
 .DELETE_ON_ERROR:
 
 repro: $(READY)
+	@$(VENV) python -m pipeline.after_kill
 	@$(VENV) dvc repro
 	@echo "Scores, committed and here:"
 	@$(VENV) dvc metrics diff --all --targets metrics.json
 
 test: $(READY)
-	@$(VENV) python -m pytest -n 2 --dist loadgroup
+	@$(VENV) python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 lint: $(READY)
 	@$(VENV) ruff check .
@@ -38,5 +40,7 @@ $(READY): requirements.txt
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -rf data/raw data/stories data/features data/models data/live data/eval data/report .dvc/cache .dvc/tmp
+	rm -rf data/raw data/stories data/features data/models data/live data/captions data/eval data/report
+	rm -rf .dvc/cache .dvc/tmp dvc_plots
+	rm -f data/.*.lock .*.lock dvc.lock.broken
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,6 +9,7 @@ wherever the project runs.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -16,6 +17,42 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from transformers.pytorch_utils import Conv1D
+
+PACKED = (torch.float32, torch.bfloat16)
+"""Dtypes of the weights that are packed; layers of any other stay plain."""
+
+
+def product_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype to multiply numbers of `dtype` in on this CPU: that itself, or float32 for bfloat16
+    where oneDNN has no kernels for it.
+
+    PyTorch's own product in bfloat16 is several times as slow there as one in float32, which holds
+    every bfloat16 number. Results that are rounded afterwards agree within bfloat16's precision.
+    """
+    return dtype if dtype != torch.bfloat16 or can_pack(dtype) else torch.float32
+
+
+@functools.cache
+def can_pack(dtype: torch.dtype) -> bool:
+    """Whether the packed product works for `dtype`, found out by doing it.
+
+    The operators are private to PyTorch: builds without oneDNN lack them, and each processor
+    refuses what it has no kernels for.
+    """
+    if not torch.backends.mkldnn.is_available():
+        return False
+    ones = torch.ones(16, 16, dtype=dtype)
+    try:
+        product = _packed_product(ones, torch.ops.mkldnn._reorder_linear_weight(ones), None)
+    except (RuntimeError, AttributeError):
+        return False
+    return bool((product == 16).all())
+
+
+def _packed_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x [N, in] times packed weights [out, in], plus bias [out]: [N, out]."""
+    y: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return y
 
 
 def pack_frozen(module: nn.Module) -> None:
@@ -34,8 +71,8 @@ def pack_frozen(module: nn.Module) -> None:
 class PackedLinear(nn.Module):
     """What `nn.Linear` (or GPT-2's `Conv1D`) computes, with gradients for its input alone.
 
-    Packs at the first use on a CPU, and anew should the weights have changed; elsewhere it is the
-    plain layer.
+    Packs at the first use on a CPU that can, and anew should the weights have changed; elsewhere it
+    is the plain layer.
     """
 
     def __init__(self, layer: nn.Linear | Conv1D):
@@ -66,15 +103,14 @@ class PackedLinear(nn.Module):
         return self.weight.t() if self.transposed else self.weight
 
     def _can_pack(self) -> bool:
-        known = self.weight.dtype in (torch.float32, torch.bfloat16)
-        return known and self.weight.device.type == "cpu" and torch.backends.mkldnn.is_available()
+        on_cpu = self.weight.device.type == "cpu"
+        return on_cpu and self.weight.dtype in PACKED and can_pack(product_dtype(self.weight.dtype))
 
     def _multiply(self, x: Tensor, backward: bool) -> Tensor:
-        bias = None if backward else self.bias
         weight = self._pack(backward)
-        flat = x.reshape(-1, x.shape[-1])
-        y = torch.ops.mkldnn._linear_pointwise(flat, weight, bias, "none", [], "")
-        return y.view(*x.shape[:-1], -1)
+        bias = None if backward or self.bias is None else self.bias.to(weight.dtype)
+        flat = x.reshape(-1, x.shape[-1]).to(weight.dtype)
+        return _packed_product(flat, weight, bias).to(x.dtype).view(*x.shape[:-1], -1)
 
     def _pack(self, backward: bool) -> Tensor:
         """The weights in oneDNN's layout, for the forward or the backward pass."""
@@ -82,8 +118,8 @@ class PackedLinear(nn.Module):
         known, packed = self._packed.get(backward, (None, None))
         if packed is None or known != state:
             matrix = self._matrix().detach()
-            matrix = (matrix.t() if backward else matrix).contiguous()
-            packed = torch.ops.mkldnn._reorder_linear_weight(matrix)
+            matrix = (matrix.t() if backward else matrix).to(product_dtype(matrix.dtype))
+            packed = torch.ops.mkldnn._reorder_linear_weight(matrix.contiguous())
             self._packed[backward] = (state, packed)
         return packed
 

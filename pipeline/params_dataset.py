@@ -41,6 +41,12 @@ class DatasetParams(Group):
     """Where stories come from: the embedded sample, the Hub, or parquet files of one's own."""
     limit_stories: Count | None
     """Keep the first so many stories of each of the dataset's splits; null keeps all."""
+    bad_frame: Literal["story", "cut"]
+    """What a frame without a sound image and a caption costs: its whole story, or the frames from
+    it on (cut), so that those before it stay."""
+    max_megapixels: Annotated[float, Field(gt=0, le=178)]
+    """Millions of pixels above which an image is refused undecoded; a pixel takes 4 bytes. Above 0,
+    up to 178, the limit of the library that decodes."""
     sample: SampleParams
     """Settings of `source: sample`."""
     hub: HubParams

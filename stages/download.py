@@ -5,10 +5,10 @@ import functools
 import itertools
 from pathlib import Path
 
-from tqdm import tqdm
-
 from pipeline.errors import UserError, exit_cleanly
+from pipeline.locks import claim_outputs
 from pipeline.params import DatasetParams, load_params
+from pipeline.progress import progress_bar
 from pipeline.stories.schema import SPLITS, write_stories
 from pipeline.stories.sources import Rows, hub_stories, parquet_stories
 from pipeline.storyworld.rows import sample_rows
@@ -35,13 +35,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="raw folder to write")
     arguments = parser.parse_args()
     dataset = load_params().dataset
+    claim_outputs(arguments.out)
 
     opened = open_source(dataset)
     for split in SPLITS:
         rows = opened[split]() if split in opened else iter(())
         limited = itertools.islice(rows, dataset.limit_stories)
         written = write_stories(
-            tqdm(limited, f"download {split}", dataset.limit_stories, unit="story"),
+            progress_bar(limited, f"download {split}", dataset.limit_stories, unit="story"),
             arguments.out / split,
         )
         if split == "train" and written == 0:

@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,16 +27,41 @@ CORPUS = [
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_torch_thread() -> None:
+def _torch_threads() -> None:
+    """As many as stage processes that tests start will have: one, if nothing else is asked for."""
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 @pytest.fixture(autouse=True)
 def _own_storycache_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's own caches."""
     monkeypatch.setenv("STORYCACHE_HOME", str(tmp_path / "storycache-home"))
+
+
+@pytest.fixture
+def refuse_packing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """`refuse_packing(dtype, ...)` gives PyTorch's packed products up for these dtypes, in its own
+    words, as a processor without kernels for them does."""
+    import torch
+
+    from pipeline.packed_linear import can_pack
+
+    pack = torch.ops.mkldnn._reorder_linear_weight
+
+    def refuse(*dtypes: torch.dtype) -> None:
+        def packs_others(weight: torch.Tensor) -> torch.Tensor:
+            if weight.dtype in dtypes:
+                raise RuntimeError("mkldnn_reorder_linear_weight: needs the cpu support avx512bw")
+            return pack(weight)
+
+        monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", packs_others)
+        can_pack.cache_clear()
+
+    yield refuse
+    monkeypatch.undo()
+    can_pack.cache_clear()
 
 
 @pytest.fixture(scope="session")

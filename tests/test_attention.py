@@ -69,6 +69,21 @@ def test_output_and_gradients(batch, heads, shared, length, causal, scaling, our
 
 
 @pytest.mark.parametrize("ours", [plain_attention, fused_forward_attention])
+def test_it_computes_the_same_where_bfloat16_has_no_kernels(refuse_packing, ours) -> None:
+    refuse_packing(torch.bfloat16)
+    own = states(2, 2, 2, 5, 5)
+    theirs = [x.detach().clone().requires_grad_() for x in own]
+    found, _ = ours(SimpleNamespace(is_causal=True, num_key_value_groups=2), *own, None)
+    wanted = expected(*theirs, None, True, None)
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), wanted, **BFLOAT16)
+    found.float().sum().backward()
+    wanted.sum().backward()
+    for one, other in zip(own, theirs, strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=5e-2, atol=5e-2)
+
+
+@pytest.mark.parametrize("ours", [plain_attention, fused_forward_attention])
 @pytest.mark.parametrize("length", [1, 4])
 def test_a_mask_of_each_row_counts_alone(ours, length: int) -> None:
     """Rows padded on the left, as in generation, whose queries are the last of the keys."""
@@ -106,16 +121,19 @@ def small_lm(dtype: torch.dtype, **settings: object):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "device", "amx", "name"),
+    ("dtype", "device", "kernels", "amx", "name"),
     [
-        (torch.bfloat16, CPU, False, PLAIN),
-        (torch.bfloat16, CPU, True, FUSED_FORWARD),
-        (torch.float32, CPU, True, FUSED),
-        (torch.bfloat16, CUDA, True, FUSED),
+        (torch.bfloat16, CPU, False, False, FUSED_FORWARD),
+        (torch.bfloat16, CPU, True, False, PLAIN),
+        (torch.bfloat16, CPU, True, True, FUSED_FORWARD),
+        (torch.float32, CPU, True, True, FUSED),
+        (torch.bfloat16, CUDA, True, True, FUSED),
     ],
 )
-def test_it_is_for_bfloat16_on_a_cpu(monkeypatch, dtype, device, amx, name) -> None:
+def test_it_is_for_bfloat16_on_a_cpu(monkeypatch, dtype, device, kernels, amx, name) -> None:
     monkeypatch.setattr(attention, "cpu_has_amx", lambda: amx)
+    products = torch.bfloat16 if kernels else torch.float32
+    monkeypatch.setattr(attention, "product_dtype", lambda _: products)
     lm = small_lm(dtype)
     use_fastest_attention(lm, device)
     assert lm.config._attn_implementation == name
@@ -127,9 +145,11 @@ def test_a_model_without_fused_attention_keeps_its_own() -> None:
     assert lm.config._attn_implementation == "eager"
 
 
+@pytest.mark.parametrize("refused", [[], [torch.bfloat16]])
 @pytest.mark.parametrize("amx", [True, False])
-def test_a_language_model_says_the_same_with_it(monkeypatch, amx: bool) -> None:
+def test_a_language_model_says_the_same_with_it(monkeypatch, refuse_packing, amx, refused) -> None:
     monkeypatch.setattr(attention, "cpu_has_amx", lambda: amx)
+    refuse_packing(*refused)
     torch.manual_seed(0)
     lm = small_lm(torch.bfloat16)
     ids = torch.randint(50, (2, 9))

@@ -9,35 +9,77 @@ from hypothesis import strategies as st
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from pipeline.packed_linear import PackedLinear, pack_frozen
+from pipeline.packed_linear import PackedLinear, pack_frozen, product_dtype
+
+CLOSE = {
+    torch.float32: {"rtol": 1e-4, "atol": 1e-5},
+    torch.bfloat16: {"rtol": 1e-2, "atol": 1e-2},
+    torch.float64: {"rtol": 1e-9, "atol": 1e-9},
+}
 
 
-@settings(max_examples=30, deadline=None)
+def assert_same_as_plain(plain: nn.Module, x: torch.Tensor) -> PackedLinear:
+    """Output and gradient of the packed layer against those of the plain one."""
+    packed = PackedLinear(plain)
+    one, other = x.clone().requires_grad_(), x.clone().requires_grad_()
+    expected, found = plain(one), packed(other)
+    torch.testing.assert_close(found, expected, **CLOSE[x.dtype])
+    slope = torch.randn_like(expected)
+    expected.backward(slope)
+    found.backward(slope)
+    torch.testing.assert_close(other.grad, one.grad, **CLOSE[x.dtype])
+    return packed
+
+
+@settings(max_examples=40, deadline=None)
 @given(
     rows=st.lists(st.integers(1, 5), min_size=1, max_size=3),
     width=st.integers(1, 40),
     out=st.integers(1, 40),
     conv=st.booleans(),
     bias=st.booleans(),
-    dtype=st.sampled_from([torch.float32, torch.bfloat16]),
+    dtype=st.sampled_from(list(CLOSE)),
 )
 def test_output_and_gradient_are_those_of_the_plain_layer(rows, width, out, conv, bias, dtype):
     torch.manual_seed(0)
     plain = Conv1D(out, width) if conv else nn.Linear(width, out, bias=bias)
     plain.requires_grad_(False).to(dtype)
-    packed = PackedLinear(plain)
+    packed = assert_same_as_plain(plain, torch.randn(*rows, width).to(dtype))
     assert (packed.in_features, packed.out_features) == (width, out)
-    x = torch.randn(*rows, width).to(dtype)
-    one, other = x.clone().requires_grad_(), x.clone().requires_grad_()
-    expected, found = plain(one), packed(other)
-    close = (
-        {"rtol": 1e-2, "atol": 1e-2} if dtype == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-5}
-    )
-    torch.testing.assert_close(found, expected, **close)
-    slope = torch.randn_like(expected)
-    expected.backward(slope)
-    found.backward(slope)
-    torch.testing.assert_close(other.grad, one.grad, **close)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(
+    "refused", [[torch.bfloat16], [torch.float32], [torch.bfloat16, torch.float32]]
+)
+def test_a_processor_that_refuses_a_dtype_computes_the_same(refuse_packing, refused, dtype, bias):
+    torch.manual_seed(0)
+    plain = nn.Linear(33, 17, bias=bias).requires_grad_(False).to(dtype)
+    x = torch.randn(2, 5, 33).to(dtype)
+    refuse_packing(*refused)
+    packed = assert_same_as_plain(plain, x)
+    assert packed(x).dtype == dtype
+    assert all(tensor.dtype not in refused for _, tensor in packed._packed.values())
+
+
+def test_bfloat16_is_multiplied_in_float32_where_it_has_no_kernels(refuse_packing):
+    refuse_packing(torch.bfloat16)
+    assert product_dtype(torch.bfloat16) == torch.float32
+    layer = PackedLinear(nn.Linear(4, 4).requires_grad_(False).bfloat16())
+    layer(torch.ones(1, 4, dtype=torch.bfloat16))
+    assert [tensor.dtype for _, tensor in layer._packed.values()] == [torch.float32]
+
+
+@pytest.mark.skipif(
+    not getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", bool)(),
+    reason="needs a processor with bfloat16 kernels: AVX-512 or AMX",
+)
+def test_bfloat16_is_multiplied_as_it_is_where_it_has_kernels():
+    assert product_dtype(torch.bfloat16) == torch.bfloat16
+    layer = PackedLinear(nn.Linear(4, 4).requires_grad_(False).bfloat16())
+    layer(torch.ones(1, 4, dtype=torch.bfloat16))
+    assert [tensor.dtype for _, tensor in layer._packed.values()] == [torch.bfloat16]
 
 
 def test_only_frozen_layers_are_replaced_and_their_parameters_keep_their_names():
@@ -80,12 +122,9 @@ def test_copies_pack_for_themselves():
     assert torch.equal(copy.deepcopy(layer)(x), expected)
 
 
-def test_where_nothing_can_be_packed_it_is_the_plain_layer(monkeypatch: pytest.MonkeyPatch):
-    plain = Conv1D(2, 3).requires_grad_(False)
-    layer = PackedLinear(plain)
+def test_a_build_without_onednn_has_the_plain_layer(monkeypatch, refuse_packing):
+    refuse_packing()  # restores what is known of this machine afterwards
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    x = torch.randn(4, 3, requires_grad=True)
-    torch.testing.assert_close(layer(x), plain(x))
-    layer(x).sum().backward()
-    torch.testing.assert_close(x.grad, layer.grad_input(torch.ones(4, 2)))
-    assert not layer._packed
+    for plain in (Conv1D(2, 3), nn.Linear(3, 2).bfloat16()):
+        x = torch.randn(4, 3).to(plain.weight.dtype)
+        assert not assert_same_as_plain(plain.requires_grad_(False), x)._packed

@@ -22,8 +22,8 @@ from pipeline.features.towers import LENGTH_STEP, ImageTower, TextTower
 if TYPE_CHECKING:
     import torch
 
-FORMAT_VERSION = 4
-"""Raise it when a change of this code changes the embeddings: older ones are then left unread."""
+FORMAT_VERSIONS: dict[Modality, int] = {"image": 5, "text": 4}
+"""Raise one when a change of this code changes the embeddings: older ones are then left unread."""
 OVERFLOWS = ("truncate", "chunks")
 
 
@@ -142,9 +142,9 @@ class FrozenClip:
         """SHA-256, in hex, of everything that an embedding of one modality depends on.
 
         That is the tower's weights and configuration, the preprocessing, the precision and
-        `FORMAT_VERSION`. Left out, because they move an embedding by less than the float16 it is
+        `FORMAT_VERSIONS`. Left out, because they move an embedding by less than the float16 it is
         stored in: batch size, device, thread count and library versions (a library that changed a
-        result for good would have a bug; `FORMAT_VERSION` is there for that). The model's name is
+        result for good would have a bug; `FORMAT_VERSIONS` is there for that). The model's name is
         left out too: the same weights in another folder give the same embeddings.
 
         Read from the files once per object: at full size that takes a third of a second.
@@ -174,7 +174,7 @@ class FrozenClip:
                 "length_step": LENGTH_STEP,
             }
         content = {
-            "format_version": FORMAT_VERSION,
+            "format_version": FORMAT_VERSIONS[modality],
             "modality": modality,
             "tower": self.folder.tower_digest(modality),
             "preprocessing": preprocessing,

@@ -7,7 +7,6 @@ and `squash`.
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +15,11 @@ from PIL import Image
 
 from pipeline.errors import UserError
 from pipeline.features.processor import read_processor
+from pipeline.stories.pixels import decode
 
 FITS = ("crop", "pad", "squash")
+LONGEST = 256
+"""Times its shorter side, the length up to which an image is scaled as a whole."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +72,13 @@ class ImagePreprocessor:
             uint8 [3, size, size]; scaling and normalisation are left to the image tower.
 
         Raises:
-            UserError: if Pillow cannot decode the bytes.
+            UserError: if the bytes cannot be decoded.
         """
-        try:
-            with Image.open(io.BytesIO(data)) as image:
-                rgb = image.convert("RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise UserError(f"the image cannot be decoded ({error})") from error
-        fitted = getattr(self, f"_{self.fit}")(rgb)
+        fitted = getattr(self, f"_{self.fit}")(decode(data))
         return np.ascontiguousarray(np.asarray(fitted).transpose(2, 0, 1))
 
     def _crop(self, image: Image.Image) -> Image.Image:
+        image = _without_ends(image)
         width, height = image.size
         short, long = sorted((width, height))
         scaled = int(self.shortest_edge * long / short)  # truncated, as transformers does
@@ -104,3 +102,16 @@ class ImagePreprocessor:
 
     def _squash(self, image: Image.Image) -> Image.Image:
         return image.resize((self.size, self.size), self.resample)
+
+
+def _without_ends(image: Image.Image) -> Image.Image:
+    """Shorten a sliver, which would be scaled to gigabytes before its middle is cut out.
+
+    Whole multiples of the shorter side go, the same at both ends: the rest is then scaled to the
+    very grid of pixels that it had in the whole. Other images stay as they are.
+    """
+    width, height = image.size
+    short = min(width, height)
+    excess = max(0, max(width, height) // short - LONGEST)
+    x, y = (short * ((excess + 1) // 2) if side > short else 0 for side in (width, height))
+    return image.crop((x, y, width - x, height - y)) if excess else image

@@ -41,6 +41,7 @@ def load_prompts(config: GeneratorConfig) -> PromptBuilder:
         tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
     except (OSError, ValueError) as error:
         raise _not_found(name, revision, error) from error
+    tokenizer.split_special_tokens = True  # `<|endoftext|>` in a caption is text, and ends nothing
     return PromptBuilder(tokenizer, config.prompt)
 
 

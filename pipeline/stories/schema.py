@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
-from pipeline.files import replacing
+from pipeline.files import replacing, writing
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, Split] = ("train", "test")
@@ -32,7 +32,6 @@ STORY_SCHEMA = pa.schema(
 
 ROWS_PER_FILE = 256
 ROWS_PER_GROUP = 16  # about 200 encoded frames: what a reader holds in memory at a time
-ROWS_AT_A_TIME = 4  # of these, as Python objects
 
 # Encoded images do not compress further, and dictionaries over them only cost time.
 _COMPRESSION = {
@@ -66,8 +65,9 @@ def write_stories(
     """
     stream = iter(rows)
     first = next(stream, None)
-    for stale in sorted(folder.glob("*.parquet")):
-        stale.unlink()
+    with writing(folder):
+        for stale in sorted(folder.glob("*.parquet")):
+            stale.unlink()
     written = files = 0
     while first is not None:
         shard = itertools.chain([first], itertools.islice(stream, rows_per_file - 1))
@@ -152,10 +152,11 @@ def iter_file(path: Path, columns: list[str] | None = None) -> Iterator[dict[str
     try:
         with pq.ParquetFile(path) as file:
             check_columns(file.schema_arrow, path, wanted)
-            # one row group at a time: a wider scan would buffer the groups ahead
+            # One row group at a time: a wider scan would buffer the groups ahead. One story at a
+            # time: more of them may exceed the 2 GiB that Arrow gives in one piece.
             for group in range(file.num_row_groups):
                 for batch in file.iter_batches(
-                    ROWS_AT_A_TIME, row_groups=[group], columns=wanted, use_threads=False
+                    1, row_groups=[group], columns=wanted, use_threads=False
                 ):
                     yield from batch.to_pylist()
                 # Arrow's allocator would keep what it freed: several groups' worth of it.

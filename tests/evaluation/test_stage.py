@@ -53,6 +53,7 @@ def test_writes_metrics_predictions_and_plots(
     assert metrics["val"]["stories"] == 3
     assert metrics["test"]["stories"] == 2
     assert sorted(path.name for path in (files / "eval").iterdir()) == [
+        "SHA256SUMS",
         "metrics_full.json",
         "predictions.jsonl",
         "recall_test.json",
@@ -71,7 +72,7 @@ def test_writes_metrics_predictions_and_plots(
 
 def test_a_missing_model_is_one_sentence(files: Path) -> None:
     shutil.rmtree(files / "model")
-    with pytest.raises(UserError, match=r"config\.json is missing: run the train stage"):
+    with pytest.raises(UserError, match=r"config\.json is missing; run dvc repro"):
         main()
     assert not (files / "metrics.json").exists()
 

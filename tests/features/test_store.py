@@ -89,8 +89,10 @@ def test_some_rows_of_a_shard_in_any_order(tmp_path: Path) -> None:
 
 
 def test_unusable_stores_are_clear_errors(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no feature shards"):
+    with pytest.raises(UserError, match="none is missing; run the embed stages"):
         FeatureStore.open(tmp_path / "none")
+    with pytest.raises(UserError, match="no feature shards"):
+        FeatureStore.open(tmp_path)
     write_shard(tmp_path / "00000.h5", *rows(0, 5), ATTRIBUTES)
     write_shard(tmp_path / "00001.h5", *rows(5, 9), {**ATTRIBUTES, "fingerprint": "e" * 64})
     with pytest.raises(UserError, match="another encoder"):

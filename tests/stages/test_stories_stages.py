@@ -11,7 +11,7 @@ import pytest
 from pipeline.files import read_json
 from pipeline.stories.frames import read_frames
 from pipeline.stories.schema import count_stories, iter_stories, write_stories
-from tests.stories.story_rows import story_row
+from tests.stories.story_rows import encoded_image, story_row
 
 RunStage = Callable[..., subprocess.CompletedProcess[str]]
 SetParams = Callable[..., None]
@@ -83,6 +83,61 @@ def test_parquet_of_ones_own_is_limited_and_what_is_wrong_is_set_aside(
 
     set_params(split__test="official")
     assert "set split.test to carved" in error_line(run_stage(*SPLIT))
+
+
+def test_prepare_warns_of_what_train_and_test_share_and_cuts_where_asked(
+    tmp_path: Path, run_stage: RunStage, set_params: SetParams
+) -> None:
+    bad = story_row("bad")
+    bad["images"][4] = {"bytes": b"no image", "path": None}
+    write_stories([story_row("0"), story_row("1"), bad], tmp_path / "data/raw/train")
+    write_stories([story_row("0"), story_row("1", n_frames=6)], tmp_path / "data/raw/test")
+    set_params()
+    done = run_stage(*PREPARE)
+    succeed(done)
+    assert "warning: 1 of the test stories kept are train stories too" in done.stderr
+    assert "prepare: 4 of 5 stories kept, 1 refused (1 image), 2 named split/id" in done.stderr
+
+    set_params(dataset__bad_frame="cut")
+    done = run_stage(*PREPARE)
+    succeed(done)
+    assert "prepare: 5 of 5 stories kept, 0 refused, 1 cut before a bad frame" in done.stderr
+    lengths = read_frames(tmp_path / "data/stories/frames.parquet", None, {"frame_index": [0]})
+    assert dict(
+        zip(*(lengths[name].to_pylist() for name in ("story_id", "n_frames")), strict=True)
+    ) == {
+        "0": 5,
+        "1": 5,
+        "bad": 4,
+        "test/0": 5,
+        "test/1": 6,
+    }
+
+
+def test_what_is_no_picture_to_read_or_too_large_is_set_aside_with_its_reason(
+    tmp_path: Path, run_stage: RunStage, set_params: SetParams
+) -> None:
+    wrong = {
+        "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n{ } loop\n",
+        "heic": b"\0\0\0\x24ftypheic" + bytes(99),
+        "large": encoded_image(size=(1200, 1000), form="PNG"),
+    }
+    rows = [story_row("sound")] + [
+        story_row(name, images=[{"bytes": data, "path": None}] * 5) for name, data in wrong.items()
+    ]
+    write_stories(rows, tmp_path / "data" / "raw" / "train")
+    set_params(dataset__max_megapixels=1)
+    succeed(run_stage(*PREPARE))
+    lines = (tmp_path / "data/stories/quarantine.jsonl").read_text().splitlines()
+    details = {entry["story_id"]: entry["detail"] for entry in map(json.loads, lines)}
+    assert details == {
+        "eps": "image 1: the image is EPS, which is not read here; convert it to JPEG or PNG",
+        "heic": "image 1: the image is HEIC, which is not read here; convert it to JPEG or PNG",
+        "large": "image 1: the image has 1200 x 1000 pixels, more than dataset.max_megapixels, "
+        "1 million; scale it down or raise that",
+    }
+    set_params(dataset__max_megapixels=1000)
+    assert "max_megapixels" in error_line(run_stage(*PREPARE))
 
 
 def test_a_folder_in_the_hubs_layout_is_downloaded_without_network(

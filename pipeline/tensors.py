@@ -51,7 +51,7 @@ def load_tensors(path: Path, remedy: str) -> tuple[dict[str, Tensor], Any]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         digest, text = metadata[CHECKSUM], metadata[HEADER]
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        reason = str(error)[:100] or type(error).__name__
+        reason = (str(error) or type(error).__name__).splitlines()[0][:100]
         raise UserError(f"{path} is damaged ({reason}); {remedy}") from error
     if not isinstance(text, str) or digest != _digest(tensors, text):
         raise UserError(f"{path} does not match its checksum; {remedy}")

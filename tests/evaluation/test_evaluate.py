@@ -377,7 +377,7 @@ def test_two_runs_write_the_same_bytes(world: Any, made: Made, tmp_path: Path) -
     """With an encode cache of its own each: the same numbers, not only the same cache."""
     world.evaluate(tmp_path, VAL, TEST, **own_cache(world))
     written = sorted(path.name for path in (tmp_path / "eval").iterdir())
-    assert len(written) == 8
+    assert len(written) == 9
     for name in ("m.json", *(f"eval/{name}" for name in written)):
         assert (tmp_path / name).read_bytes() == (made[2] / name).read_bytes()
     assert not list(tmp_path.rglob("*.partial"))

@@ -1,7 +1,10 @@
 """The stage's command on files: what it writes, prints and refuses."""
 
 import json
+import os
+import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -68,6 +71,30 @@ def test_writes_metrics_predictions_and_plots(
     printed = capsys.readouterr().out
     assert printed.startswith("val: clip_cosine ")
     assert f"test: clip_cosine {metrics['test']['clip_cosine']:.3f}" in printed
+
+
+LIMITED = """
+import resource, runpy, sys
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+runpy.run_module("stages.evaluate", run_name="__main__")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of processes are POSIX's")
+def test_a_home_without_room_is_one_sentence(files: Path) -> None:
+    """A limit on the size of files stands for a full disk, on which HDF5 itself would crash."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, *sys.argv[1:]],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "STORYCACHE_HOME": str(files / "home")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    (line,) = re.findall(r"error: .*$", done.stderr, re.MULTILINE)
+    assert f"{files}/home/embeddings/" in line and "set STORYCACHE_HOME" in line
+    assert not (files / "metrics.json").exists() and not (files / "eval").exists()
+    assert not list(files.rglob("*.partial"))
 
 
 def test_a_missing_model_is_one_sentence(files: Path) -> None:

@@ -75,6 +75,7 @@ def test_any_damage_is_told_and_leaves_everything_as_it_is(
         assert torch.equal(parameters["a"], trained()[0]["a"]) and not said
     path.unlink()
     assert checkpoints.restore(parameters, optimiser) is None
+    capsys.readouterr()
 
 
 def test_nothing_saved_is_a_new_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ VENV := PATH="$(CURDIR)/.venv/bin:$$PATH" PYTHONNOUSERSITE=1
 .DELETE_ON_ERROR:
 
 repro: $(READY)
+	@$(VENV) python -m pipeline.after_kill
 	@$(VENV) dvc repro
 	@echo "Scores, committed and here:"
 	@$(VENV) dvc metrics diff --all --targets metrics.json
@@ -39,5 +40,7 @@ $(READY): requirements.txt
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -rf data/raw data/stories data/features data/models data/live data/eval data/report .dvc/cache .dvc/tmp
+	rm -rf data/raw data/stories data/features data/models data/live data/captions data/eval data/report
+	rm -rf .dvc/cache .dvc/tmp dvc_plots
+	rm -f data/.*.lock .*.lock dvc.lock.broken
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

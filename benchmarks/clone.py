@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from ruamel.yaml import YAML
 
@@ -51,6 +52,19 @@ class Clone:
             print(done.stdout[-4000:], file=sys.stderr)
             raise UserError(f"{' '.join(command)} failed, as printed above")
         return seconds, done.stdout
+
+    def start(self, output: IO[str], *command: str) -> subprocess.Popen[str]:
+        """Start a command in the copy as the leader of a process group; it prints to `output`."""
+        return subprocess.Popen(
+            command,
+            cwd=self.root,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
 
     def dvc(self, *arguments: str) -> tuple[float, str]:
         """Run DVC; see `run`."""

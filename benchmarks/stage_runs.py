@@ -14,7 +14,7 @@ from pipeline.params_yaml import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 LINE = (
-    *("download", "prepare", "split", "embed_image", "embed_text", "train"),
+    *("check", "download", "prepare", "split", "embed_image", "embed_text", "train"),
     *("captions", "adversarial", "evaluate", "report"),
 )
 """The stages of dvc.yaml in an order in which they can run."""

@@ -46,7 +46,8 @@ class ClipParams(Group):
     revision: Name | None
     """Branch, tag or commit of that model on the Hub; null is its main branch."""
     image_fit: Literal["crop", "pad", "squash"]
-    """How a frame becomes square: centre crop, black bars, or change of proportions."""
+    """How a frame becomes square: as the model's own processor does it, by a centre crop; black
+    bars; or change of proportions."""
     text_overflow: Literal["truncate", "chunks"]
     """Captions longer than CLIP's text window: cut off, or mean over chunks."""
     precision: Literal["auto", "float32", "bfloat16"]

@@ -22,7 +22,10 @@ class HubParams(Group):
     repo: Name
     """Dataset on the Hugging Face Hub (`owner/name`), or a local folder in the Hub's layout."""
     revision: Name
-    """Branch, tag or commit of that dataset; a commit hash makes the download reproducible."""
+    """Branch, tag or commit of that dataset. A branch is read at the commit that it is at, which
+    `data/raw/source.json` keeps; that commit here gives the same stories anywhere."""
+    config: Name | None
+    """Which configuration of that dataset; null for the only one that it has."""
 
 
 class ParquetParams(Group):
@@ -41,6 +44,12 @@ class DatasetParams(Group):
     """Where stories come from: the embedded sample, the Hub, or parquet files of one's own."""
     limit_stories: Count | None
     """Keep the first so many stories of each of the dataset's splits; null keeps all."""
+    bad_frame: Literal["story", "cut"]
+    """What a frame without a sound image and a caption costs: its whole story, or the frames from
+    it on (cut), so that those before it stay."""
+    max_megapixels: Annotated[float, Field(gt=0, le=178)]
+    """Millions of pixels above which an image is refused undecoded; a pixel takes 4 bytes. Above 0,
+    up to 178, the limit of the library that decodes."""
     sample: SampleParams
     """Settings of `source: sample`."""
     hub: HubParams

@@ -1,10 +1,13 @@
 """One script per stage of dvc.yaml, each in a process of its own, and what all of these have set.
 
-PyTorch's libraries read these settings when they load, so they stand where Python comes before it
-reads a script. A setting of the user's own stays.
+It stands where Python comes before it reads a script: PyTorch's libraries read these settings when
+they load, and a signal may come while they do. A setting of the user's own stays.
 """
 
 import os
+import sys
+
+from pipeline.process import end_with_dvc, leave_at_signals
 
 SETTINGS = {
     # How often an OpenMP thread that waits looks again before it sleeps. GNU's default, 300,000,
@@ -27,3 +30,18 @@ for _name, _value in SETTINGS.items():
     # A count would overrule the policy that a user has set for the same.
     if _name != "GOMP_SPINCOUNT" or "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault(_name, _value)
+if not sys.stderr.isatty():
+    # In a log, the bars of others would be lines by the thousand; ours are few (`progress_bar`).
+    for _name in ("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS"):
+        os.environ.setdefault(_name, "1")
+
+if os.path.expanduser("~") == "~":
+    # For a user without a home folder: NLTK, which ROUGE brings, fails as it loads unless it knows
+    # where it could keep data. It fetches none.
+    import tempfile
+
+    os.environ.setdefault("NLTK_DATA", tempfile.gettempdir())
+
+if sys.argv[:1] == ["-m"]:  # a script is about to run; whoever only imports this keeps its handlers
+    leave_at_signals()
+    end_with_dvc()

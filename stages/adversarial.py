@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 
 from pipeline.errors import UserError, exit_cleanly
-from pipeline.model.layout import PARAMS_FILE, copy_model
+from pipeline.files import writing
+from pipeline.locks import claim_folder, claim_outputs
+from pipeline.model.layout import copy_model, read_params
 from pipeline.params import Params, load_params
 
 GROUPS = {"seed", "loss", "train", "generate", "gan"}
@@ -23,9 +25,11 @@ def main() -> None:
     parser.add_argument("--live", type=Path, required=True, help="curves to write")
     paths = parser.parse_args()
     params = load_params()
+    claim_outputs(paths.out, paths.live)
     if params.gan.variant == "none":
         copy_model(paths.model, paths.out)
-        paths.live.mkdir(parents=True, exist_ok=True)
+        with writing(paths.live):
+            paths.live.mkdir(parents=True, exist_ok=True)
         print(f"gan.variant none: the final model in {paths.out} is the baseline")
     else:
         _train(paths, params)
@@ -38,14 +42,14 @@ def _train(paths: argparse.Namespace, params: Params) -> None:
     from pipeline.captioning.contexts import Contexts
     from pipeline.captioning.sampler import Sampler
     from pipeline.captioning.samples import read_samples
+    from pipeline.checksums import replacing_folder
     from pipeline.device import make_deterministic, pick_device
     from pipeline.features.clip import FrozenClip
     from pipeline.features.store import FeatureStore
     from pipeline.features.windows import make_windows
-    from pipeline.files import read_json
     from pipeline.home import storycache_home
     from pipeline.model.discriminator import DISCRIMINATOR_FILE, Discriminator, save_discriminator
-    from pipeline.model.folder import load_generator, save_generator
+    from pipeline.model.folder import load_generator, write_generator
     from pipeline.model.language_model import load_prompts
     from pipeline.stories.frames import read_frames
     from pipeline.stories.splits import read_splits
@@ -74,6 +78,7 @@ def _train(paths: argparse.Namespace, params: Params) -> None:
     device = pick_device()
     images, texts = FeatureStore.open(paths.images), FeatureStore.open(paths.texts)
     generator = load_generator(paths.model, device, (images.dim, texts.dim))
+    made_by = read_params(paths.model)
     discriminator = Discriminator(images.dim, texts.dim, gan.discriminator).to(device)
     prompts = load_prompts(generator.config)
     clip = FrozenClip.rebuild(texts.attributes, params.generate.batch_size)
@@ -124,7 +129,7 @@ def _train(paths: argparse.Namespace, params: Params) -> None:
         [table_bytes(frames), fingerprint.encode()],
         (*TRAINING_CODE, PIPELINE / "captioning"),
     )
-    checkpoints = Checkpoints(storycache_home() / "training" / key)
+    checkpoints = Checkpoints(claim_folder(storycache_home() / "training" / key))
     schedule = {"epochs": gan.epochs, "lr": gan.lr, "warmup_steps": gan.warmup_steps}
     with Curves(paths.live) as curves:
         outcome = train_loop(
@@ -138,8 +143,9 @@ def _train(paths: argparse.Namespace, params: Params) -> None:
             curves,
             warm_start=True,
         )
-    save_generator(paths.out, generator, read_json(paths.model / PARAMS_FILE) | used)
-    save_discriminator(paths.out / DISCRIMINATOR_FILE, discriminator)
+    with replacing_folder(paths.out) as partial:
+        write_generator(partial, generator, made_by | used)
+        save_discriminator(partial / DISCRIMINATOR_FILE, discriminator)
     checkpoints.clear()
     kept = f"epoch {outcome.best_epoch + 1}" if outcome.best_epoch >= 0 else "the baseline"
     print(

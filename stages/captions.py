@@ -10,6 +10,7 @@ from pipeline.device import make_deterministic, pick_device
 from pipeline.errors import UserError, exit_cleanly
 from pipeline.features.store import FeatureStore
 from pipeline.home import storycache_home
+from pipeline.locks import claim_outputs
 from pipeline.params import load_params
 
 
@@ -23,6 +24,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="file of captions to write")
     paths = parser.parse_args()
     params = load_params()
+    claim_outputs(paths.out)
     cache = params.gan.cache
     texts = FeatureStore.open(paths.texts)
 

@@ -5,47 +5,55 @@ import functools
 import itertools
 from pathlib import Path
 
-from tqdm import tqdm
-
 from pipeline.errors import UserError, exit_cleanly
+from pipeline.locks import claim_outputs
 from pipeline.params import DatasetParams, load_params
+from pipeline.progress import progress_bar
+from pipeline.sources.hub import hub_stories
+from pipeline.sources.parquet import parquet_stories
+from pipeline.sources.source import Source
+from pipeline.stories.origin import write_origin
 from pipeline.stories.schema import SPLITS, write_stories
-from pipeline.stories.sources import Rows, hub_stories, parquet_stories
 from pipeline.storyworld.rows import sample_rows
 
 
-def open_source(dataset: DatasetParams) -> dict[str, Rows]:
-    """Open the source that the params name: for each of its splits, what starts its stream."""
+def open_source(dataset: DatasetParams) -> Source:
+    """Open the source that the params name."""
     if dataset.source == "hub":
-        return hub_stories(dataset.hub.repo, dataset.hub.revision)
+        return hub_stories(dataset.hub.repo, dataset.hub.revision, dataset.hub.config)
     if dataset.source == "parquet":
         if dataset.parquet.train is None:
             raise UserError("dataset.parquet.train is null; give it a folder, a file or a glob")
         return parquet_stories(dataset.parquet.train, dataset.parquet.test)
     sample = dataset.sample
-    return {
-        split: functools.partial(sample_rows, sample.stories, sample.seed, split)
-        for split in SPLITS
-    }
+    return Source(
+        {
+            split: functools.partial(sample_rows, sample.stories, sample.seed, split)
+            for split in SPLITS
+        },
+        lambda: {"source": "sample", "stories": sample.stories, "seed": sample.seed},
+    )
 
 
 def main() -> None:
-    """Write `OUT/train/*.parquet` and, where the source has one, `OUT/test/*.parquet`."""
+    """Write `OUT/train/*.parquet`, `OUT/test/*.parquet` where there are any, and where from."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="raw folder to write")
     arguments = parser.parse_args()
     dataset = load_params().dataset
+    claim_outputs(arguments.out)
 
-    opened = open_source(dataset)
+    source = open_source(dataset)
     for split in SPLITS:
-        rows = opened[split]() if split in opened else iter(())
+        rows = source.rows[split]() if split in source.rows else iter(())
         limited = itertools.islice(rows, dataset.limit_stories)
         written = write_stories(
-            tqdm(limited, f"download {split}", dataset.limit_stories, unit="story"),
+            progress_bar(limited, f"download {split}", dataset.limit_stories, unit="story"),
             arguments.out / split,
         )
         if split == "train" and written == 0:
             raise UserError(f"dataset.source {dataset.source} gave no train stories")
+    write_origin(arguments.out, source.origin())
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 from pipeline.errors import exit_cleanly
 from pipeline.features.clip import FrozenClip
 from pipeline.features.embed import embed_images, embed_texts
+from pipeline.locks import claim_outputs
 from pipeline.params import load_params
 
 
@@ -21,6 +22,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     clip_params = load_params().clip
+    claim_outputs(arguments.out)
     clip = FrozenClip.load(
         clip_params.model,
         clip_params.revision,

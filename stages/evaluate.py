@@ -12,12 +12,12 @@ from pipeline.evaluation.judge import Judge
 from pipeline.evaluation.scorer import CaptionScorer
 from pipeline.features.clip import FrozenClip
 from pipeline.features.store import FeatureStore
-from pipeline.files import read_json
+from pipeline.locks import claim_outputs
+from pipeline.model.config import Trained
 from pipeline.model.discriminator import DISCRIMINATOR_FILE, load_discriminator
 from pipeline.model.folder import load_generator
 from pipeline.model.language_model import load_prompts
-from pipeline.model.layout import PARAMS_FILE
-from pipeline.params import LossParams, load_params
+from pipeline.params import load_params
 from pipeline.stories.splits import read_splits
 
 
@@ -33,13 +33,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for predictions")
     paths = parser.parse_args()
     params = load_params()
+    claim_outputs(paths.out, paths.metrics)
 
     make_deterministic(params.seed)
     images, texts = FeatureStore.open(paths.images), FeatureStore.open(paths.texts)
     device = pick_device()
     generator = load_generator(paths.model, device, (images.dim, texts.dim))
     # The losses are those that this model was trained on, whatever params.yaml says by now.
-    trained = read_json(paths.model / PARAMS_FILE)
+    trained = Trained.read(paths.model)
     prefix = params.evaluate.clip_prefix
     judge = None
     if params.evaluate.judge is not None:
@@ -70,8 +71,8 @@ def main() -> None:
             judge=judge,
             critic=critic,
             generate=params.generate,
-            loss=LossParams.model_validate(trained["loss"]),
-            loss_batch_size=trained["train"]["batch_size"],
+            loss=trained.loss,
+            loss_batch_size=trained.train.batch_size,
             seed=params.seed,
         ),
         paths.frames,

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from pipeline.errors import exit_cleanly
+from pipeline.locks import claim_outputs
 from pipeline.params import load_params
 from pipeline.stories.catalogue import prepare
 
@@ -18,7 +19,8 @@ def main() -> None:
     parser.add_argument("--quarantine", type=Path, required=True, help="what is refused (JSONL)")
     parser.add_argument("--plots", type=Path, required=True, help="folder of plot data (JSON)")
     arguments = parser.parse_args()
-    load_params()  # reads none of it, but a wrong file stops every stage
+    dataset = load_params().dataset
+    claim_outputs(arguments.frames)
 
     summary = prepare(
         arguments.raw,
@@ -26,7 +28,11 @@ def main() -> None:
         arguments.summary,
         arguments.quarantine,
         arguments.plots,
+        dataset.bad_frame,
+        dataset.max_megapixels,
     )
+    if warning := summary.warning():
+        print(f"warning: {warning}", file=sys.stderr)
     print(f"prepare: {summary.sentence()}; see {arguments.quarantine}", file=sys.stderr)
 
 

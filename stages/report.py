@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from pipeline.errors import exit_cleanly
+from pipeline.locks import claim_outputs
 from pipeline.params import load_params
 from pipeline.report.report import PAGE_FILE, write_report
 
@@ -16,6 +17,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     paths = parser.parse_args()
     params = load_params()
+    claim_outputs(paths.out)
 
     size = write_report(
         paths.eval,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.errors import exit_cleanly
 from pipeline.files import write_json
+from pipeline.locks import claim_outputs
 from pipeline.params import load_params
 from pipeline.stories.splits import PARTS, make_splits, story_lengths
 
@@ -17,6 +18,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="splits to write (JSON)")
     arguments = parser.parse_args()
     params = load_params()
+    claim_outputs(arguments.out)
 
     stories = story_lengths(arguments.frames)
     splits = make_splits(

@@ -10,6 +10,7 @@ from pipeline.errors import exit_cleanly
 from pipeline.features.store import FeatureStore
 from pipeline.features.windows import make_windows
 from pipeline.home import storycache_home
+from pipeline.locks import claim_folder, claim_outputs
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.folder import save_generator
 from pipeline.model.generator import StoryGenerator
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--live", type=Path, required=True, help="loss curves to write")
     paths = parser.parse_args()
     params = load_params()
+    claim_outputs(paths.out, paths.live)
     used = params.model_dump(mode="json", by_alias=True, include=GROUPS)
 
     # --- data
@@ -81,7 +83,7 @@ def main() -> None:
         [table_bytes(frames), generator.fingerprint().encode()],
         TRAINING_CODE,
     )
-    checkpoints = Checkpoints(storycache_home() / "training" / key)
+    checkpoints = Checkpoints(claim_folder(storycache_home() / "training" / key))
     with Curves(paths.live) as curves:
         outcome = train_loop(
             generator,

@@ -10,6 +10,7 @@ from torch.nn.functional import cosine_similarity
 from pipeline.features.clip import FrozenClip
 from pipeline.model.language_model import load_language_model
 from pipeline.packed_linear import pack_frozen
+from pipeline.pretrained.folder import find_pretrained
 
 REFUSED = {
     "no bfloat16 kernels": [torch.bfloat16],
@@ -45,7 +46,8 @@ def test_language_model(tiny_gpt2: Path, refuse_packing, refused, precision: str
 
     def run() -> tuple[torch.Tensor, torch.Tensor]:
         """Likelihood of each token, and the gradient of their sum at the words' embeddings."""
-        lm = load_language_model(str(tiny_gpt2), None, getattr(torch, precision))
+        folder = find_pretrained("decoder.model", str(tiny_gpt2), None)
+        lm = load_language_model(folder, getattr(torch, precision))
         lm.requires_grad_(False).eval()
         pack_frozen(lm)
         words = lm.get_input_embeddings()(ids).requires_grad_()

@@ -92,7 +92,9 @@ def is_code(path: str) -> bool:
 
 
 def params_keys(stage: str) -> set[tuple[str, ...]]:
-    return {tuple(key.split(".")) for key in STAGES[stage].get("params", [])}
+    """Without those of a stage that tracks the whole file: `params.yaml:`."""
+    keys = [key for key in STAGES[stage].get("params", []) if isinstance(key, str)]
+    return {tuple(key.split(".")) for key in keys}
 
 
 def used_keys(file: str) -> set[tuple[str, ...]]:

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from pipeline.errors import UserError, exit_cleanly
+from pipeline.errors import UserError, exit_cleanly, reason
 
 
 def test_success_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,3 +37,27 @@ def test_a_bug_keeps_its_traceback() -> None:
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "ZeroDivisionError" in done.stderr
+
+
+def test_a_long_message_keeps_where_it_is_and_what_to_do() -> None:
+    text = str(UserError("params.yaml: " + "x" * 10_000 + "; write it again"))
+    assert len(text) <= 500
+    assert text.startswith("params.yaml: x")
+    assert text.endswith("x; write it again")
+    assert str(UserError("x" * 500)) == "x" * 500
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("Could not take b'\\xff\\x00it\\'s' of type bytes.", "Could not take bytes of type bytes"),
+        ('got b"\'" and b\'cut off ' + "\\x00" * 10_000, "got bytes and bytes"),
+        ("first line.\nsecond", "first line"),
+        ("a bell \a and \x00", "a bell ? and ?"),
+        ("", "ValueError"),
+        ("word " * 1000, ("word " * 40)[:196] + " ..."),
+        ("verb'atim' stays", "verb'atim' stays"),
+    ],
+)  # fmt: skip
+def test_what_a_library_says_is_short_and_holds_no_bytes(said: str, kept: str) -> None:
+    assert reason(ValueError(said)) == kept

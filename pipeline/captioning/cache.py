@@ -10,13 +10,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from pipeline.captioning.contexts import Contexts
 from pipeline.captioning.generate import story_seed
 from pipeline.captioning.sampler import Sampler, sample_key
 from pipeline.captioning.samples import Samples, read_samples, write_samples
 from pipeline.errors import UserError
+from pipeline.home import in_home
+from pipeline.progress import progress_bar
 
 CHUNK_BATCHES = 2
 """Batches of captions between two files: what a kill can lose."""
@@ -42,13 +42,8 @@ class CaptionCache:
     def add(self, samples: Samples) -> None:
         """Keep a finished chunk. Raises UserError if the cache cannot be written to."""
         name = hashlib.sha256(samples.key.tobytes()).hexdigest()[:32]
-        try:
+        with in_home():
             write_samples(self.folder / f"{name}.h5", samples, {})
-        except OSError as error:
-            raise UserError(
-                f"the caption cache {self.folder} cannot be written ({error.strerror or error}); "
-                "set STORYCACHE_HOME to a folder with room that is yours"
-            ) from error
         self._remember(samples)
 
     def read(self, keys: Sequence[bytes]) -> Samples:
@@ -75,7 +70,7 @@ def sample_once(
     keys = [sample_key(contexts.keys[i], s) for i, s in zip(rows, seeds, strict=True)]
     chunk = CHUNK_BATCHES * sampler.params.batch_size
     done = sum(key in cache for key in keys)
-    with tqdm(desc="captions", total=len(keys), initial=done, unit="caption") as bar:
+    with progress_bar(desc="captions", total=len(keys), initial=done, unit="caption") as bar:
         for start in range(0, len(keys), chunk):
             missing = [
                 i for i in range(start, min(start + chunk, len(keys))) if keys[i] not in cache

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.files import replacing
+from pipeline.files import reading, write_bytes
+from pipeline.hdf5 import UnreadableError, open_sealed, sealed_bytes
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -80,19 +81,22 @@ class Samples:
 
 
 def write_samples(path: Path, samples: Samples, attributes: Mapping[str, Any]) -> None:
-    """Write one file: a dataset per field of `Samples`; the same bytes for the same rows.
+    """Write one sealed file: a dataset per field of `Samples`; the same bytes for the same rows.
 
     Args:
         attributes: flat values; what the samples were made by.
+
+    Raises:
+        UserError: a number in it is not finite, or the file cannot be written.
     """
-    with replacing(path) as partial, h5py.File(partial, "w", libver=("v110", "v110")) as file:
-        for field in fields(samples):
-            values = getattr(samples, field.name)
-            dtype = h5py.string_dtype() if values.dtype == object else values.dtype
-            file.create_dataset(field.name, data=values, dtype=dtype, track_times=False)
-        file.attrs["format_version"] = FORMAT_VERSION
-        for name, value in attributes.items():
-            file.attrs[name] = value
+    datasets = {field.name: getattr(samples, field.name) for field in fields(samples)}
+    for name in ("logprob", "embedding"):
+        if not np.isfinite(datasets[name]).all():
+            raise UserError(
+                f"{path} is not written, as the {name}s of its captions are not all finite: the "
+                "weights of the language model or of clip.model are broken"
+            )
+    write_bytes(path, sealed_bytes(datasets, {"format_version": FORMAT_VERSION, **attributes}))
 
 
 def read_samples(path: Path) -> tuple[Samples, dict[str, Any]]:
@@ -102,17 +106,16 @@ def read_samples(path: Path) -> tuple[Samples, dict[str, Any]]:
         UserError: the file is missing, damaged, or of another version of this code.
     """
     advice = "run the captions stage again (dvc repro -f captions)"
-    if not path.is_file():
-        raise UserError(f"{path} is missing; {advice}")
+    with reading(path, advice):
+        data = path.read_bytes()
     try:
-        with h5py.File(path, "r", locking=False) as file:
+        with open_sealed(data) as file:
             attributes = dict(file.attrs)
             if attributes.pop("format_version", None) != FORMAT_VERSION:
-                raise UserError(f"{path} is of another version of this code; {advice}")
+                raise UnreadableError("it is of another version of this code")
             values = {field.name: _read(file[field.name]) for field in fields(Samples)}
-    except (OSError, KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path} cannot be read ({reason}); delete it and {advice}") from error
+    except UnreadableError as error:
+        raise UserError(f"{path} cannot be read ({error}): delete it and {advice}") from None
     return Samples(**values), attributes
 
 

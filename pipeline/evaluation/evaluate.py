@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
+from pipeline.checksums import replacing_folder
 from pipeline.errors import UserError
 from pipeline.evaluation.captions import all_rows, write_captions
 from pipeline.evaluation.critic import Critic, critic_figures
@@ -35,6 +35,7 @@ from pipeline.files import write_json, write_jsonl
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import GenerateParams, LossParams
+from pipeline.progress import progress_bar
 from pipeline.stories.frames import read_frames
 
 SPLITS = ("val", "test")
@@ -81,7 +82,8 @@ def evaluate(
     Args:
         frames: the frames table, frames.parquet.
         splits: split -> story ids, as the split stage wrote them.
-        out: folder for predictions.jsonl, metrics_full.json and what `write_plots` writes.
+        out: folder for predictions.jsonl, metrics_full.json, what `write_plots` writes, and the
+            SHA256SUMS of them; an older one is replaced when all are there.
         metrics_path: {"val": {...}, "test": {...}}, the headline; written last.
 
     Raises:
@@ -106,14 +108,17 @@ def evaluate(
         targets = [part.image_keys(part.windows.target) for part in stories.values()]
         subject.judge.look_at(frames, np.concatenate(targets))
     found: dict[str, SplitSummary] = {}
-    lines = (
-        line
-        for split, part in stories.items()
-        for line in _evaluate_split(subject, split, part, frames, splits["train"], out, found)
-    )
-    write_jsonl(out / PREDICTIONS_FILE, lines)
-    said = settings(subject.scorer, subject.judge, subject.seed)
-    write_json(out / FULL_FILE, {"settings": said, "splits": found})
+    with replacing_folder(out) as folder:
+        lines = (
+            line
+            for split, part in stories.items()
+            for line in _evaluate_split(
+                subject, split, part, frames, splits["train"], folder, found
+            )
+        )
+        write_jsonl(folder / PREDICTIONS_FILE, lines)
+        said = settings(subject.scorer, subject.judge, subject.seed)
+        write_json(folder / FULL_FILE, {"settings": said, "splits": found})
     metrics = {split: headline(summary) for split, summary in found.items()}
     write_json(metrics_path, metrics)
     return metrics
@@ -130,7 +135,7 @@ def _evaluate_split(
 ) -> Iterator[dict[str, Any]]:
     """Yield the record of every prediction; put the summary in place at the end."""
     generator, seed = subject.generator, subject.seed
-    with _bar(f"{split} likelihood", len(stories), "story") as bar:
+    with progress_bar(desc=f"{split} likelihood", total=len(stories), unit="story") as bar:
         likely = likelihood(
             generator, subject.loss, stories, subject.prompts, subject.loss_batch_size, bar.update
         )
@@ -139,12 +144,14 @@ def _evaluate_split(
     targets = SplitTargets.of(stories)
     pools: list[dict[str, Columns]] = []
     for chunk in stories.pools(POOL_STORIES):
-        with _bar(f"{split} captions", len(GENERATED) * len(chunk.place), "caption") as bar:
+        with progress_bar(
+            desc=f"{split} captions", total=len(GENERATED) * len(chunk.place), unit="caption"
+        ) as bar:
             written = write_captions(
                 chunk, stories, generator, subject.prompts, subject.generate, seed, bar.update
             )
         captions = all_rows(chunk, stories, written, nearest)
-        with _bar(f"{split} scores", None, "text") as bar:
+        with progress_bar(desc=f"{split} scores", total=None, unit="text") as bar:
             rows = score_rows(
                 captions,
                 PoolTargets.of(stories, chunk, targets, subject.judge),
@@ -178,7 +185,3 @@ def _joined(pools: list[dict[str, Columns]]) -> dict[str, Columns]:
         row: {name: np.concatenate([pool[row][name] for pool in pools]) for name in columns}
         for row, columns in pools[0].items()
     }
-
-
-def _bar(what: str, total: int | None, unit: str) -> "tqdm[Any]":
-    return tqdm(desc=what, total=total, unit=unit)

@@ -32,8 +32,10 @@ class Judge:
             frames: the frames table, which says where the images lie.
 
         Raises:
-            UserError: if images are missing or are not those that the table was made from.
+            UserError: if images are missing or are not those that the table was made from, or the
+                CLIP cannot embed captions: better now than after an hour of writing them.
         """
+        self.scorer.clip.text_tower()
         self._cache = cache_images(self.scorer.clip, self._raw, frames, keys)
 
     def images(self, keys: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from pipeline.evaluation.ranks import unit
 from pipeline.features.store import FeatureStore, key_array
+from pipeline.stories.frames import open_frames
 
 FRAMES_AT_A_TIME = 4096
 QUERIES_AT_A_TIME = 1024
@@ -36,8 +36,8 @@ def nearest_captions(
     best = np.full(len(queries), -np.inf, np.float32)
     captions = [""] * len(queries)
     chosen = pa.array(stories, pa.string())
-    with pq.ParquetFile(frames) as file:
-        columns = ["story_id", "caption", "caption_key"]
+    columns = ["story_id", "caption", "caption_key"]
+    with open_frames(frames, columns) as file:
         for batch in file.iter_batches(FRAMES_AT_A_TIME, columns=columns, use_threads=False):
             batch = batch.filter(pc.is_in(batch.column("story_id"), chosen))
             if not len(batch):

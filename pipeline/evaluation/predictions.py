@@ -1,16 +1,87 @@
 """Reading predictions: of a file, of the working tree, or of any revision that DVC can reach."""
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from pipeline.checksums import check_file
 from pipeline.errors import UserError
+from pipeline.files import reading
 
 PREDICTIONS = Path("data/eval/predictions.jsonl")
 WORKSPACE = "workspace"
+REMEDY = "run dvc repro evaluate"
 
 Record = dict[str, Any]
+"""A line of predictions.jsonl, as `_Record` says."""
+
+
+class _Place(TypedDict):
+    """Where an image lies in the raw folder: a file, a row in it, and which of the row's images."""
+
+    file: str
+    row: Annotated[int, Field(ge=0)]
+    index: Annotated[int, Field(ge=0)]
+
+
+def _of_model_and_truth(scores: dict[str, float]) -> dict[str, float]:
+    if missing := {"model", "ground_truth"} - scores.keys():
+        raise ValueError(f"no score of {sorted(missing)[0]}")
+    return scores
+
+
+def _or_none(scores: dict[str, float]) -> dict[str, float]:
+    return _of_model_and_truth(scores) if scores else scores
+
+
+class _Record(TypedDict):
+    """What every line has, and the types of what only some versions or settings write."""
+
+    __pydantic_config__ = ConfigDict(strict=True, allow_inf_nan=False, extra="allow")  # type: ignore[misc]
+
+    split: str
+    story_id: str
+    context: list[str]
+    context_images: list[_Place]
+    target_image: _Place
+    reference: str
+    prediction: str
+    finished: bool
+    score: float
+    reference_score: float
+    scores: Annotated[dict[str, float], AfterValidator(_of_model_and_truth)]
+    judge_score: NotRequired[float | None]
+    judge_scores: NotRequired[Annotated[dict[str, float], AfterValidator(_or_none)]]
+    rank: NotRequired[int | None]
+    captions: NotRequired[dict[str, str]]
+    metrics: NotRequired[dict[str, float]]
+    nats: NotRequired[dict[str, float]]
+    target_tokens: NotRequired[int]
+
+
+def _as_many_captions(record: _Record) -> _Record:
+    if len(record["context"]) != len(record["context_images"]):
+        raise ValueError("context and context_images differ in length")
+    return record
+
+
+_RECORD: TypeAdapter[Any] = TypeAdapter(Annotated[_Record, AfterValidator(_as_many_captions)])
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """The records of a predictions.jsonl, checked as they come, in the order of the file.
+
+    Raises:
+        UserError: the file is missing, cannot be read, is not what was written by the SHA256SUMS
+            beside it, or a line of it is no record.
+    """
+    with reading(path, f"{REMEDY}, or dvc checkout, to have it"):
+        check_file(path, REMEDY)
+        with path.open("rb") as lines:
+            yield from _parse(lines, str(path))
 
 
 def read_predictions(source: str, split: str) -> dict[str, Record]:
@@ -24,11 +95,8 @@ def read_predictions(source: str, split: str) -> dict[str, Record]:
         UserError: if the source is none of these, has no predictions or none for the split.
     """
     path = PREDICTIONS if source == WORKSPACE else Path(source)
-    if path.is_file():
-        with path.open(encoding="utf-8") as lines:
-            records = _parse(lines, source)
-    elif source == WORKSPACE or path.suffix == ".jsonl":
-        raise UserError(f"{path} is missing: run dvc repro evaluate, or dvc checkout, to have it")
+    if path.is_file() or source == WORKSPACE or path.suffix == ".jsonl":
+        records = read_records(path)
     else:
         records = _parse(_lines_of_revision(source), source)
     found = {record["story_id"]: record for record in records if record["split"] == split}
@@ -37,7 +105,7 @@ def read_predictions(source: str, split: str) -> dict[str, Record]:
     return found
 
 
-def _lines_of_revision(revision: str) -> list[str]:
+def _lines_of_revision(revision: str) -> list[bytes]:
     """Lines of the predictions that belong to a revision, through DVC's API.
 
     Raises:
@@ -50,7 +118,7 @@ def _lines_of_revision(revision: str) -> list[str]:
     from dvc.scm import RevError, SCMError
 
     try:
-        with dvc.api.open(PREDICTIONS.as_posix(), rev=revision, encoding="utf-8") as file:
+        with dvc.api.open(PREDICTIONS.as_posix(), rev=revision, mode="rb") as file:
             return list(file)
     except RevError:
         raise UserError(
@@ -68,11 +136,15 @@ def _lines_of_revision(revision: str) -> list[str]:
         ) from None
 
 
-def _parse(lines: Iterable[str], source: str) -> list[Record]:
-    try:
-        records = [json.loads(line) for line in lines]
-    except json.JSONDecodeError as error:
-        raise UserError(f"{source} is not a predictions file: {error}") from None
-    if not all(isinstance(r, dict) and {"split", "story_id"} <= r.keys() for r in records):
-        raise UserError(f"{source} is not a predictions file: its lines have no split and story_id")
-    return records
+def _parse(lines: Iterable[bytes], source: str) -> Iterator[Record]:
+    for number, line in enumerate(lines, start=1):
+        try:
+            record: Record = _RECORD.validate_json(line)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join([f"line {number}", *map(str, first["loc"])])
+            raise UserError(
+                f"{source} is not a predictions file of this version of the code ({where}: "
+                f"{first['msg'][:100]}); {REMEDY} to have one"
+            ) from None
+        yield record

@@ -6,22 +6,22 @@ python -m pipeline.evaluation.storyboard --story 2024-00006 --out story.jpg
 from __future__ import annotations
 
 import argparse
-import io
-import json
 import textwrap
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.errors import UserError, exit_cleanly
+from pipeline.evaluation.predictions import read_records
+from pipeline.files import replacing
+from pipeline.stories.images import Place, read_pictures
 
 FRAME_HEIGHT, MARGIN, GUTTER = 180, 16, 14  # pixels
+NARROWEST, WIDEST = 120, 480  # a column: frames are fitted into it
 LINE_HEIGHT, FONT_SIZE, CHARACTER_WIDTH = 18, 14, 7.0
 PAPER, INK, QUIET, ACCENT = "#ffffff", "#1d2433", "#5b6478", "#0b6e4f"
 
-Place = dict[str, Any]
 Paragraph = tuple[str, str]
 """Colour and text."""
 
@@ -32,8 +32,11 @@ def draw_storyboard(prediction: dict[str, Any], raw: Path) -> Image.Image:
     Args:
         prediction: the record; `raw` is the folder of the stories that its images lie in.
     """
-    places = [*prediction["context_images"], prediction["target_image"]]
-    frames = [_scaled(read_image(raw, place)) for place in places]
+    places = [Place(**at) for at in [*prediction["context_images"], prediction["target_image"]]]
+    pictures = list(read_pictures(raw, places))
+    shape = pictures[0].width / pictures[0].height
+    width = min(max(NARROWEST, round(shape * FRAME_HEIGHT)), WIDEST)
+    frames = [_fitted(picture, width) for picture in pictures]
     columns: list[list[Paragraph]] = [[(INK, caption)] for caption in prediction["context"]]
     columns.append(
         [
@@ -43,7 +46,6 @@ def draw_storyboard(prediction: dict[str, Any], raw: Path) -> Image.Image:
             (QUIET, prediction["reference"]),
         ]
     )
-    width = frames[0].width
     lines = [_wrapped(column, width) for column in columns]
     canvas = Image.new(
         "RGB",
@@ -67,40 +69,33 @@ def draw_storyboard(prediction: dict[str, Any], raw: Path) -> Image.Image:
     return canvas
 
 
-def read_image(raw: Path, place: Place) -> Image.Image:
-    """The image at `place` (file, row in it, index in the row's list).
-
-    Raises UserError when the file is not there.
-    """
-    path = raw / place["file"]
-    if not path.is_file():
-        raise UserError(f"{path} is missing: run dvc repro, or dvc checkout, to bring it back")
-    row = int(place["row"])
-    with pq.ParquetFile(path) as file:
-        for group in range(file.num_row_groups):
-            rows = file.metadata.row_group(group).num_rows
-            if row < rows:
-                images = file.read_row_group(group, columns=["images"])["images"][row]
-                data = images[int(place["index"])]["bytes"].as_py()
-                return Image.open(io.BytesIO(data)).convert("RGB")
-            row -= rows
-    raise UserError(f"{path} has no row {place['row']}: run dvc repro to make both anew")
-
-
 def find_prediction(path: Path, story_id: str) -> dict[str, Any]:
     """The record of a story in predictions.jsonl; UserError when there is none."""
-    if not path.is_file():
-        raise UserError(f"{path} is missing: run dvc repro to make it")
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            record: dict[str, Any] = json.loads(line)
-            if record["story_id"] == story_id:
-                return record
+    for record in read_records(path):
+        if record["story_id"] == story_id:
+            return record
     raise UserError(f"{path} has no story {story_id}: take an id of the val or test split")
 
 
-def _scaled(frame: Image.Image) -> Image.Image:
-    return frame.resize((round(frame.width * FRAME_HEIGHT / frame.height), FRAME_HEIGHT))
+def _fitted(picture: Image.Image, width: int) -> Image.Image:
+    """Scale into a column's frame; of a sliver, one pixel remains."""
+    scale = min(width / picture.width, FRAME_HEIGHT / picture.height)
+    return picture.resize(
+        (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    )
+
+
+def save_picture(picture: Image.Image, path: Path) -> None:
+    """Write a picture in the format that the end of its name says.
+
+    Raises:
+        UserError: there is no such format for pictures of this kind, or it cannot be written.
+    """
+    form = Image.registered_extensions().get(path.suffix.lower())
+    if form not in Image.SAVE or form in ("PDF", "EPS"):
+        raise UserError(f"{path} does not end in a picture's format: name it .jpg or .png")
+    with replacing(path) as partial:
+        picture.save(partial, form)
 
 
 def _wrapped(paragraphs: list[Paragraph], width: int) -> list[Paragraph]:
@@ -115,7 +110,7 @@ def main() -> None:
     parser.add_argument("--raw", type=Path, default=Path("data/raw"))
     parser.add_argument("--out", type=Path, required=True, help="picture to write")
     args = parser.parse_args()
-    draw_storyboard(find_prediction(args.predictions, args.story), args.raw).save(args.out)
+    save_picture(draw_storyboard(find_prediction(args.predictions, args.story), args.raw), args.out)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.features.store import KeyIndex, UnreadableShardError, read_shard, write_shard
-from pipeline.home import storycache_home
+from pipeline.home import in_home, storycache_home
 
 
 class EncodeCache:
@@ -52,18 +52,13 @@ class EncodeCache:
         """Keep a finished chunk: keys uint8 [N, 32], embeddings [N, D] of unit norm.
 
         Raises:
-            UserError: if the cache cannot be written to.
+            UserError: if the cache cannot be written to, or an embedding is not finite.
         """
         name = hashlib.sha256(np.ascontiguousarray(keys).data).hexdigest()[:32]
         attributes = {"fingerprint": self.fingerprint, "modality": self.modality}
-        try:
+        with in_home():
             # A file of this name holds the same keys: writing it again replaces a damaged one.
             write_shard(self.folder / f"{name}.h5", keys, embeddings, attributes)
-        except OSError as error:
-            raise UserError(
-                f"the encode cache {self.folder} cannot be written ({error.strerror or error}); "
-                "set STORYCACHE_HOME to a folder with room that is yours"
-            ) from error
 
     def read(self, keys: np.ndarray) -> np.ndarray:
         """Embeddings of keys that were there at the last scan: float16 [N, D].

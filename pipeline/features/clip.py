@@ -22,7 +22,7 @@ from pipeline.features.towers import LENGTH_STEP, ImageTower, TextTower
 if TYPE_CHECKING:
     import torch
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Raise it when a change of this code changes the embeddings: older ones are then left unread."""
 OVERFLOWS = ("truncate", "chunks")
 
@@ -203,11 +203,15 @@ class FrozenClip:
         self, texts: list[str], progress: Callable[[int], object] | None = None
     ) -> np.ndarray:
         """Embed captions: float32 [N, D], unit norm. See `TextTower.encode`."""
+        return self.text_tower().encode(texts, progress)
+
+    def text_tower(self) -> TextTower:
+        """The text tower, loaded by the first call; so what is wrong with it can be said early."""
         if self._text_tower is None:
             self._text_tower = TextTower(
                 self.folder, self.text_overflow, self.precision, self.batch_size, self._where()
             )
-        return self._text_tower.encode(texts, progress)
+        return self._text_tower
 
     def _where(self) -> torch.device:
         return self._device if self._device is not None else pick_device()

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
 from pipeline.errors import UserError
 from pipeline.features.cache import EncodeCache
@@ -25,6 +24,7 @@ from pipeline.features.clip_folder import Modality
 from pipeline.features.prefetch import prefetched
 from pipeline.features.sources import RawImage, stream_captions, stream_images
 from pipeline.features.store import SHARD_ROWS, KeyIndex, key_array, publish_shards
+from pipeline.progress import progress_bar
 from pipeline.stories.frames import content_key, read_frames
 
 Input = TypeVar("Input")
@@ -222,7 +222,7 @@ def _encode_missing(
 
     with (
         prefetched(inputs, BATCHES_AHEAD) as ready,
-        tqdm(total=report.encoded, unit=report.unit, mininterval=0.5) as bar,
+        progress_bar(total=report.encoded, unit=report.unit) as bar,
     ):
         timed = _Timed(ready)
         for part in parts:

@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import UserError
-from pipeline.files import replacing
+from pipeline.files import reading, write_bytes, writing
+from pipeline.hdf5 import hdf5_bytes
 
 FORMAT_VERSION = 1
 SHARD_ROWS = 8192
@@ -85,7 +86,8 @@ def write_shard(
         attributes: what the encoder says of itself (`FrozenClip.settings`), and its fingerprint.
 
     Raises:
-        UserError: if an embedding is not finite: nothing could be made of it later.
+        UserError: an embedding is not finite, of which nothing could be made later, or the file
+            cannot be written.
     """
     with np.errstate(over="ignore"):  # found below
         keys, stored = _as_key_array(keys), np.ascontiguousarray(embeddings, np.float16)
@@ -98,15 +100,13 @@ def write_shard(
             f"{keys[bad[0]].tobytes().hex()[:12]}: none is kept in {path.parent}; try "
             "clip.precision float32, or another clip.model"
         )
-    with replacing(path) as partial, h5py.File(partial, "w", libver=("v110", "v110")) as file:
-        file.create_dataset("key", data=keys, track_times=False)
-        file.create_dataset("embedding", data=stored, track_times=False)
-        file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["dim"] = stored.shape[1]
-        file.attrs["dtype"] = "float16"
-        file.attrs["sha256"] = hashlib.sha256(keys.tobytes() + stored.tobytes()).hexdigest()
-        for name, value in attributes.items():
-            file.attrs[name] = value
+    own = {
+        "format_version": FORMAT_VERSION,
+        "dim": stored.shape[1],
+        "dtype": "float16",
+        "sha256": hashlib.sha256(keys.tobytes() + stored.tobytes()).hexdigest(),
+    }
+    write_bytes(path, hdf5_bytes({"key": keys, "embedding": stored}, {**own, **attributes}))
 
 
 def read_shard(
@@ -157,9 +157,10 @@ def publish_shards(
         path = folder / f"{number:05d}.h5"
         write_shard(path, keys, embeddings, attributes)
         names.add(path)
-    for path in folder.glob("*.h5"):
-        if path not in names:
-            path.unlink()
+    with writing(folder):
+        for path in folder.glob("*.h5"):
+            if path not in names:
+                path.unlink()
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,8 @@ class FeatureStore:
         Raises:
             UserError: if there is no shard, one is damaged, or they are of different encoders.
         """
-        paths = sorted(Path(folder).glob("*.h5"))
+        with reading(folder, "run the embed stages (dvc repro)"):
+            paths = sorted(path for path in Path(folder).iterdir() if path.suffix == ".h5")
         if not paths:
             raise UserError(f"{folder} has no feature shards; run the embed stages (dvc repro)")
         keys: list[np.ndarray] = []

@@ -54,6 +54,9 @@ def _load(
     else:
         transformer, projection = model.vision_model, model.visual_projection
         embeddings = transformer.embeddings
+        channels = embeddings.patch_embedding.in_channels
+        if channels != 3:
+            raise folder.files.error(f"it sees {channels} channels; an RGB model is needed")
         embeddings.patch_embedding = PatchEmbedding(embeddings.patch_embedding, preprocessor)
     layers = transformer.encoder.layers
     for layer in layers:
@@ -129,6 +132,7 @@ class TextTower:
         words = self.transformer.get_input_embeddings().num_embeddings
         self.tokenizer = load_tokenizer(folder.files, words)
         self.max_tokens = min(self.tokenizer.model_max_length, folder.text_positions)
+        self.tokenizer.split_special_tokens = True  # `<|endoftext|>` in a caption is text
         self.end = self._end_token(folder)
 
     def encode(
@@ -182,7 +186,7 @@ class TextTower:
         return tokens["input_ids"], np.array(owner, np.int64)
 
     def _end_token(self, folder: ClipFolder) -> int | None:
-        """The token whose first place in a caption CLIP reads its state at; None is the highest.
+        """The token at whose place CLIP reads its state; None is the highest of a caption.
 
         As in Transformers: configs older than its `eos_token_id` say 2, whatever the token is.
 
@@ -201,14 +205,21 @@ class TextTower:
             )
         return int(end)
 
+    def _read_at(self, piece: list[int]) -> int:
+        """The place of the end token: its last one, since to CLIP a character that the vocabulary
+        lacks may be the same token."""
+        if self.end is None:
+            return piece.index(max(piece))
+        return len(piece) - 1 - piece[::-1].index(self.end)
+
     def _filled_length(self, tokens: int) -> int:
         return min(-(-tokens // LENGTH_STEP) * LENGTH_STEP, self.max_tokens)
 
     def _forward(self, pieces: list[list[int]], length: int) -> np.ndarray:
         """Embed at most `batch_size` pieces of at most `length` tokens: float32 [B, D].
 
-        Filled with the end token and without an attention mask: attention is causal and CLIP reads
-        its state at the first end token, so nothing behind it can matter.
+        Filled with the end token and without an attention mask: attention is causal and the state
+        is read at the end of the piece, so nothing behind it can matter.
         """
         import torch
 
@@ -216,7 +227,7 @@ class TextTower:
         ends = np.zeros(self.batch_size, np.int64)
         for row, piece in enumerate(pieces):
             ids[row, : len(piece)] = piece
-            ends[row] = np.argmax(piece) if self.end is None else piece.index(self.end)
+            ends[row] = self._read_at(piece)
         self.last_layer.read_at = torch.from_numpy(ends).to(self.device)
         with torch.inference_mode():
             hidden = self.transformer(input_ids=torch.from_numpy(ids).to(self.device))

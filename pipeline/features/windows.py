@@ -48,8 +48,8 @@ def make_windows(frames: pa.Table, story_ids: Sequence[str], k: int, mode: str) 
     unknown = [story for story in story_ids if story not in place]
     if unknown:
         raise UserError(
-            f"{len(unknown)} stories of the split are not in the frames table, {unknown[0]} for "
-            "one; run the split stage again (dvc repro)"
+            f"{len(unknown)} stories of the split are not in the frames table, "
+            f"{unknown[0]:.100} for one; run the split stage again (dvc repro)"
         )
     chosen = np.array([place[story] for story in story_ids], np.int64)
     per_story = np.maximum(counts[chosen] - k, 0)

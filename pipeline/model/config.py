@@ -1,12 +1,14 @@
 """What has to be known to build a generator again: everything but the weights."""
 
 from pathlib import Path
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.errors import UserError
 from pipeline.files import read_json, write_json
-from pipeline.params import DecoderParams, FusionParams, PromptParams
+from pipeline.model.layout import PARAMS_FILE, read_params, remedy
+from pipeline.params import DecoderParams, FusionParams, LossParams, PromptParams
 
 
 class GeneratorConfig(BaseModel):
@@ -42,13 +44,39 @@ class GeneratorConfig(BaseModel):
     @classmethod
     def read(cls, path: Path) -> "GeneratorConfig":
         """Read what `write` wrote; raises UserError if it is missing or not of this version."""
-        values = read_json(path)
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise UserError(
-                f"{path}: {key}: {first['msg']}; the model was written by another version of "
-                "this code, so train it again (dvc repro -f train)"
-            ) from None
+        return _validated(cls, read_json(path, remedy(path.parent)), path)
+
+
+class Batches(BaseModel):
+    """How a model's training was cut into steps."""
+
+    batch_size: int = Field(ge=1)
+    """Windows per step: the contrastive losses depend on it."""
+
+
+class Trained(BaseModel):
+    """What the losses of a model are measured by: those that it was trained on."""
+
+    loss: LossParams
+    """Their weights."""
+    train: Batches
+
+    @classmethod
+    def read(cls, folder: Path) -> "Trained":
+        """Of a model folder; raises UserError if it does not say so."""
+        return _validated(cls, read_params(folder), folder / PARAMS_FILE)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _validated(model: type[Model], values: Any, path: Path) -> Model:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise UserError(
+            f"{path}: {key}: {first['msg']}; the model was written by another version of this "
+            f"code, so delete {path.parent} and {remedy(path.parent)}"
+        ) from None

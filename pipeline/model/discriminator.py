@@ -80,12 +80,13 @@ def load_discriminator(path: Path, device: torch.device) -> Discriminator:
         with safe_open(path, framework="pt") as file:
             shape = json.loads(file.metadata()["discriminator"])
         weights = load_file(path)
-    except (SafetensorError, OSError) as error:
+        dim_image, dim_text = shape["dims"]
+        params = DiscriminatorParams.model_validate(shape["params"])
+        discriminator = Discriminator(dim_image, dim_text, params)
+        discriminator.load_state_dict(weights)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0][:100]
         raise UserError(
-            f"{path} is broken ({error}): delete its folder and run dvc repro adversarial"
+            f"{path} is broken ({reason}): delete its folder and run dvc repro adversarial"
         ) from error
-    params = DiscriminatorParams.model_validate(shape["params"])
-    dim_image, dim_text = shape["dims"]
-    discriminator = Discriminator(dim_image, dim_text, params)
-    discriminator.load_state_dict(weights)
     return discriminator.to(device).eval()

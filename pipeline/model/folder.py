@@ -1,10 +1,10 @@
 """The model folder: what a trained generator is on disk.
 
 `config.json` (shape, and the decoder by name), `model.safetensors` (trained weights alone, sorted
-by name, the same bytes for the same weights) and `params.json` (the parameters that made it).
+by name, the same bytes for the same weights), `params.json` (the parameters that made it) and
+`SHA256SUMS`, by which they are checked before they are used.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from pipeline.checksums import replacing_folder
 from pipeline.errors import UserError
+from pipeline.files import replacing, write_json
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.layout import (
@@ -20,17 +22,28 @@ from pipeline.model.layout import (
     PARAMS_FILE,
     WEIGHTS_FILE,
     check_complete,
-    replacing_folder,
+    remedy,
 )
 
 
 def save_generator(folder: Path, generator: StoryGenerator, params: dict[str, Any]) -> None:
-    """Write the whole folder beside its place, then put it there; an older one is replaced."""
+    """Write the whole folder beside its place, then put it there; an older one is replaced.
+
+    Raises:
+        CannotWriteError: the disk is full, or does not let this user write.
+    """
     with replacing_folder(folder) as partial:
-        generator.config.write(partial / CONFIG_FILE)
-        weights = {n: t.contiguous() for n, t in generator.trainable_state().items()}
-        save_file(weights, partial / WEIGHTS_FILE, metadata={"format": "pt"})
-        (partial / PARAMS_FILE).write_text(json.dumps(params, indent=2) + "\n", encoding="utf-8")
+        write_generator(partial, generator, params)
+
+
+def write_generator(folder: Path, generator: StoryGenerator, params: dict[str, Any]) -> None:
+    """Write the files of a generator into `folder`, which `replacing_folder` gives."""
+    generator.config.write(folder / CONFIG_FILE)
+    weights = {n: t.contiguous() for n, t in generator.trainable_state().items()}
+    size = sum(tensor.nbytes for tensor in weights.values())
+    with replacing(folder / WEIGHTS_FILE, size) as partial:
+        save_file(weights, partial, metadata={"format": "pt"})
+    write_json(folder / PARAMS_FILE, params)
 
 
 def load_generator(
@@ -42,8 +55,8 @@ def load_generator(
         folder: what `save_generator` wrote.
         dims: widths of the image and text features it is to read, if they are to be checked.
 
-    Raises UserError when a file is missing or broken, the decoder cannot be found, or `dims`
-    are not the widths that it was trained on.
+    Raises UserError when a file is missing or not what was written, the decoder cannot be found,
+    or `dims` are not the widths that it was trained on.
     """
     check_complete(folder)
     config = GeneratorConfig.read(folder / CONFIG_FILE)
@@ -51,13 +64,13 @@ def load_generator(
     if dims is not None and tuple(dims) != trained_on:
         raise UserError(
             f"{folder} was trained on image and text features of widths {trained_on}, but the "
-            f"features given have {tuple(dims)}: train again on them (dvc repro train)"
+            f"features given have {tuple(dims)}: {remedy(folder)} to train on them"
         )
     try:
         state = load_file(folder / WEIGHTS_FILE)
     except SafetensorError as error:
         raise UserError(
-            f"{folder / WEIGHTS_FILE} is broken ({error}): delete {folder} and run dvc repro train"
+            f"{folder / WEIGHTS_FILE} is broken ({error}): delete {folder} and {remedy(folder)}"
         ) from error
     generator = StoryGenerator.from_config(config)
     generator.load_trainable(state)

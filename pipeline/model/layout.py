@@ -1,45 +1,56 @@
-"""The files of a model folder, and how one is put in its place whole. Imports no torch."""
+"""The files of a model folder, and what makes one anew. Imports no torch."""
 
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from pipeline.checksums import check_folder, replacing_folder
 from pipeline.errors import UserError
+from pipeline.files import read_json
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 PARAMS_FILE = "params.json"
+FILES = (CONFIG_FILE, WEIGHTS_FILE, PARAMS_FILE)
+
+_STAGES = {"baseline": " train", "final": " adversarial"}
+"""Name of a folder -> the stage that writes it."""
+
+
+def remedy(folder: Path) -> str:
+    """What makes a model folder anew."""
+    return f"run dvc repro{_STAGES.get(folder.name, '')}"
 
 
 def check_complete(folder: Path) -> None:
-    """Raise a UserError that names the file which a model folder lacks, if any."""
-    for name in (CONFIG_FILE, WEIGHTS_FILE, PARAMS_FILE):
-        if not (folder / name).is_file():
-            raise UserError(f"{folder / name} is missing: run the train stage (dvc repro train)")
+    """See that a model folder holds what was written.
+
+    Raises:
+        UserError: names the file that is missing, unreadable or damaged.
+    """
+    check_folder(folder, FILES, remedy(folder))
 
 
 def copy_model(source: Path, folder: Path) -> None:
     """Put a copy of the model folder `source` at `folder`; an older one is replaced.
 
-    Raises UserError when there is no model at `source`.
+    Raises:
+        UserError: there is no whole model at `source`, or the copy cannot be written.
     """
     check_complete(source)
     with replacing_folder(folder) as partial:
-        for name in (CONFIG_FILE, WEIGHTS_FILE, PARAMS_FILE):
+        for name in FILES:
             shutil.copyfile(source / name, partial / name)
 
 
-@contextmanager
-def replacing_folder(folder: Path) -> Iterator[Path]:
-    """An empty sibling of `folder` to write to, put in its place at clean exit."""
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        shutil.rmtree(folder, ignore_errors=True)
-        os.rename(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+def read_params(folder: Path) -> dict[str, Any]:
+    """The parameters that made the model, by group.
+
+    Raises:
+        UserError: they are missing or no such parameters.
+    """
+    path = folder / PARAMS_FILE
+    params = read_json(path, remedy(folder))
+    if not isinstance(params, dict):
+        raise UserError(f"{path} does not hold parameters by group; {remedy(folder)}")
+    return params

@@ -67,12 +67,12 @@ def _conversion(model: str, commit: str) -> str | None:
     What was found is kept, so that a model that was once fetched is found without a network.
     """
     kept = storycache_home() / "conversions" / f"{model.replace('/', '--')}-{commit}.json"
-    if kept.is_file():
-        return str(read_json(kept)["commit"])
-    from huggingface_hub import HfApi
-
-    api = HfApi()
     try:
+        if kept.is_file():
+            return str(read_json(kept)["commit"])
+        from huggingface_hub import HfApi
+
+        api = HfApi()
         pulls = api.get_repo_discussions(
             model,
             author=CONVERSION_BOT,

@@ -15,10 +15,10 @@ from torch import Tensor
 from transformers import AutoConfig
 from transformers.utils import logging
 
-from pipeline.errors import UserError
 from pipeline.pretrained.folder import PretrainedFolder
 
 LONGEST_REASON = 200  # characters
+WRONG_KIND = "the folder may be incomplete, or made for another version or another kind of model"
 
 
 def load_config(folder: PretrainedFolder) -> Any:
@@ -27,7 +27,7 @@ def load_config(folder: PretrainedFolder) -> Any:
     Raises:
         UserError: if Transformers knows no such model, or only by code in the folder.
     """
-    with _sentences(folder), quiet():
+    with sentences(folder, "its config.json", WRONG_KIND):
         return AutoConfig.from_pretrained(folder.path, trust_remote_code=False)
 
 
@@ -51,7 +51,7 @@ def load_pretrained(
             "its config.json names a file of weights (transformers_weights); save the model anew "
             "with save_pretrained"
         )
-    with _sentences(folder), quiet():
+    with sentences(folder, "the model", WRONG_KIND):
         model, found = model_class.from_pretrained(
             folder.path,
             config=config,
@@ -81,27 +81,25 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _sentences(folder: PretrainedFolder) -> Iterator[None]:
-    """Whatever Transformers raises over a folder, as one sentence about the folder."""
+def sentences(folder: PretrainedFolder, part: str, advice: str) -> Iterator[None]:
+    """Whatever Transformers raises over a part of a folder, as one sentence with some advice."""
     try:
-        yield
-    except UserError:
-        raise
+        with quiet():
+            yield
     except Exception as error:  # each architecture raises what it pleases
         if "trust_remote_code" in str(error):
             raise folder.error(
-                "it is defined by code in its own folder, which is never run here; choose a model "
-                "that Transformers knows by itself"
+                f"{part} is defined by code in its own folder, which is never run here; choose a "
+                "model that Transformers knows by itself"
             ) from error
         if isinstance(error, pickle.UnpicklingError):
             raise folder.error(
                 f"{folder.weights[0].name} holds more than tensors, and nothing else is ever read "
                 "from it; save the model as safetensors"
             ) from error
-        raise folder.error(
-            f"it cannot be loaded ({reason(error)}); the folder may be incomplete, or made for "
-            "another version or another kind of model"
-        ) from error
+        if isinstance(error, ImportError):
+            advice = "install the package that it needs, or choose another model"
+        raise folder.error(f"{part} cannot be loaded ({reason(error)}); {advice}") from error
 
 
 def reason(error: BaseException) -> str:

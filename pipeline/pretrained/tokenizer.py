@@ -10,7 +10,7 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from pipeline.pretrained.folder import PretrainedFolder
-from pipeline.pretrained.loading import quiet, reason
+from pipeline.pretrained.loading import sentences
 
 WHOLE = "tokenizer.json"
 """The one file that holds a tokenizer alone."""
@@ -28,35 +28,21 @@ def load_tokenizer(folder: PretrainedFolder, embeddings: int) -> Any:
         UserError: if its files are missing or cannot be read, if ordinary words are nothing to
             it, or if it has tokens that the model has no embedding for.
     """
-    try:
-        with quiet():
-            tokenizer = AutoTokenizer.from_pretrained(folder.path, trust_remote_code=False)
-    except Exception as error:  # each tokenizer raises what it pleases
-        if "trust_remote_code" in str(error):
-            raise folder.error(
-                "its tokenizer is defined by code in its own folder, which is never run here; "
-                "choose a model whose tokenizer Transformers knows by itself"
-            ) from error
-        raise folder.error(
-            f"its tokenizer cannot be loaded ({reason(error)}); save the tokenizer into the "
-            "folder too, with save_pretrained"
-        ) from error
+    advice = "save the tokenizer that belongs to the model into the folder"
+    with sentences(folder, "its tokenizer", advice):
+        tokenizer = AutoTokenizer.from_pretrained(folder.path, trust_remote_code=False)
+        ids = tokenizer(ORDINARY_WORDS, add_special_tokens=False)["input_ids"]
     if not _has_vocabulary(folder.path, tokenizer):
         raise folder.error(
-            "it has no tokenizer files (tokenizer.json, or vocab.json with merges.txt); save the "
-            "tokenizer into the folder too, with save_pretrained"
+            f"it has no tokenizer files (tokenizer.json, or vocab.json with merges.txt); {advice}"
         )
-    ids = tokenizer(ORDINARY_WORDS, add_special_tokens=False)["input_ids"]
     if set(ids) <= {tokenizer.unk_token_id}:
-        raise folder.error(
-            "its tokenizer knows no ordinary words; save the tokenizer that belongs to the model "
-            "into the folder"
-        )
+        raise folder.error(f"its tokenizer knows no ordinary words; {advice}")
     last = max(tokenizer.get_vocab().values())
     if last >= embeddings:
         raise folder.error(
             f"its tokenizer counts tokens up to {last}, but the model has embeddings for "
-            f"{embeddings}; save the tokenizer that belongs to the model into the folder"
+            f"{embeddings}; {advice}"
         )
     return tokenizer
 

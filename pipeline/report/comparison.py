@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.report.chart import Chart, run_chart
@@ -17,6 +19,7 @@ CHARTED = ("lift", "clip_cosine", "nll")
 
 Flat = dict[str, dict[str, float]]
 """Split -> metric -> value: metrics.json."""
+_FLAT = TypeAdapter(Flat)
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def read_runs(names: list[str], metrics: Path, measures: Path) -> list[Run]:
 
 def here(metrics: Path, measures: Measures) -> Run:
     """This run's numbers, from the working directory."""
-    return Run(HERE, read_json(metrics), measures)
+    return Run(HERE, _flat(read_json(metrics), str(metrics)), measures)
 
 
 def compare(runs: list[Run], split: str) -> Comparison:
@@ -112,15 +115,23 @@ def _read_run(name: str, metrics: Path, measures: Path) -> Run:
 
     try:
         flat = json.loads(_read_revision(metrics, name))
-    except (FileNotFoundError, DvcException, json.JSONDecodeError) as error:
+    except (FileNotFoundError, DvcException, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"report.compare: {name} has no {metrics} that can be read ({reason}); "
             "name an experiment or revision that was evaluated"
         ) from None
-    if not isinstance(flat, dict) or not all(isinstance(part, dict) for part in flat.values()):
-        raise UserError(f"report.compare: {metrics} of {name} does not hold metrics by split")
-    return Run(name, flat, _read_measures(name, measures))
+    return Run(name, _flat(flat, f"{metrics} of {name}"), _read_measures(name, measures))
+
+
+def _flat(content: Any, where: str) -> Flat:
+    try:
+        return _FLAT.validate_python(content)
+    except ValidationError:
+        raise UserError(
+            f"report.compare: {where} does not hold metrics by split, as the evaluate stage "
+            "writes them"
+        ) from None
 
 
 def _read_measures(name: str, path: Path) -> Measures | None:
@@ -131,7 +142,7 @@ def _read_measures(name: str, path: Path) -> Measures | None:
     try:
         content: Any = json.loads(_read_revision(path, name))
         return parse_measures(content, f"{path} of {name}")
-    except (FileNotFoundError, DvcException, DataIndexDirError, json.JSONDecodeError, UserError):
+    except (FileNotFoundError, DvcException, DataIndexDirError, ValueError, UserError):
         return None
 
 

@@ -1,22 +1,18 @@
 """Which predictions the gallery shows, and what each of its cards says."""
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.evaluation.predictions import Record
 from pipeline.report.chart import Axis
-from pipeline.report.pictures import Picture, Place, Use
+from pipeline.report.pictures import Picture, Use
+from pipeline.stories.images import Place
 
 PREDICTIONS_FILE = "predictions.jsonl"
 MODEL, TRUTH, COPY = "model", "ground_truth", "copy_last"
-
-Record = dict[str, Any]
-"""A line of predictions.jsonl."""
 
 
 @dataclass(frozen=True)
@@ -38,26 +34,6 @@ class Card:
     def gap(self) -> float:
         """How far the model's caption is above (or, if negative, below) the true one."""
         return float(self.record["score"]) - float(self.record["reference_score"])
-
-
-def read_records(path: Path) -> list[Record]:
-    """Read predictions.jsonl.
-
-    Raises:
-        UserError: if the file is missing, holds no story, or a line that is no JSON object.
-    """
-    try:
-        with path.open(encoding="utf-8") as lines:
-            records = [json.loads(line) for line in lines]
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; run the evaluate stage (dvc repro evaluate)") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path} is not valid JSON lines ({error}); delete it and run again"
-        ) from None
-    if not records:
-        raise UserError(f"{path} holds no story; run the evaluate stage again")
-    return records
 
 
 def choose(records: Sequence[Record], most: int, first: str) -> list[Record]:

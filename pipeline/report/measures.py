@@ -1,9 +1,10 @@
 """The evaluation's numbers as the report reads them: `metrics_full.json`, checked and typed."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.errors import UserError
 from pipeline.files import read_json
@@ -56,38 +57,51 @@ def read_measures(path: Path) -> Measures:
     return parse_measures(read_json(path), str(path))
 
 
+class _Entry(BaseModel):
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class _Split(BaseModel):
+    stories: int
+    rows: dict[str, dict[str, _Entry]]
+    figures: dict[str, _Entry]
+
+
+class _Full(BaseModel):
+    settings: dict[str, Any] = {}
+    splits: dict[str, _Split] = Field(min_length=1)
+
+
 def parse_measures(content: Any, where: str) -> Measures:
     """Check and type the content of a `metrics_full.json`; `where` names it in the UserError."""
     try:
-        splits = {
-            split: SplitMeasures(
-                stories=int(part["stories"]),
-                rows={row: _measures(metrics) for row, metrics in part["rows"].items()},
-                figures=_measures(part["figures"]),
-            )
-            for split, part in content["splits"].items()
-        }
-        if not splits:
-            raise ValueError("no split")
-        return Measures(dict(content.get("settings") or {}), splits)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        full = _Full.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"])) or "the whole file"
         raise UserError(
-            f"{where} does not hold what the evaluate stage writes ({error!r}); "
+            f"{where} does not hold what the evaluate stage writes ({key[:100]}: {first['msg']}); "
             "run it again (dvc repro evaluate)"
         ) from None
+    splits = {
+        split: SplitMeasures(
+            stories=part.stories,
+            rows={row: _measures(metrics) for row, metrics in part.rows.items()},
+            figures=_measures(part.figures),
+        )
+        for split, part in full.splits.items()
+    }
+    return Measures(full.settings, splits)
 
 
-def _measures(values: dict[str, dict[str, float | None]]) -> dict[str, Measure]:
+def _measures(entries: dict[str, _Entry]) -> dict[str, Measure]:
     """Measures by name; one without a value (nothing to measure) is left out."""
     return {
-        name: Measure(_number(entry["value"]), entry.get("low"), entry.get("high"))
-        for name, entry in values.items()
-        if entry["value"] is not None
+        name: Measure(entry.value, entry.low, entry.high)
+        for name, entry in entries.items()
+        if entry.value is not None
     }
-
-
-def _number(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{value} is not a number")
-    return number

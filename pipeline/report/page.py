@@ -12,7 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.files import replacing
+from pipeline.files import write_bytes
 from pipeline.report import wording
 from pipeline.report.chart import CHARTED, Chart, row_chart
 from pipeline.report.comparison import Comparison
@@ -46,8 +46,7 @@ def write_page(report: Report, path: Path) -> int:
         The number of bytes.
     """
     html = render(report).encode("utf-8")
-    with replacing(path) as partial:
-        partial.write_bytes(html)
+    write_bytes(path, html)
     return len(html)
 
 

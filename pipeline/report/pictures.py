@@ -2,25 +2,16 @@
 
 import base64
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
 from pipeline.errors import UserError
-
-
-@dataclass(frozen=True, order=True)
-class Place:
-    """Where an encoded image lies: file under the raw folder, row in it, index in its list."""
-
-    file: str
-    row: int
-    index: int
+from pipeline.stories.images import Place, read_pictures
+from pipeline.stories.pixels import decode
 
 
 @dataclass(frozen=True)
@@ -75,17 +66,18 @@ def fit_pictures(raw: Path, uses: Mapping[Place, Use], budget: int) -> dict[Plac
         budget: bytes that all of them may take together, as base64 and as often as shown.
 
     Raises:
-        UserError: if a file or row is missing, or not even the smallest size fits.
+        UserError: if a file or an image is missing, or not even the smallest size fits.
     """
+    places = sorted(uses)
     pictures = {
-        place: _encode(image, LADDER[0], uses[place].large)
-        for place, image in read_images(raw, uses)
+        place: _encode(picture, LADDER[0], uses[place].large)
+        for place, picture in zip(places, read_pictures(raw, places), strict=True)
     }
     for rung in LADDER[1:]:
         if _size(pictures, uses) <= budget:
             break
         pictures = {
-            place: _encode(Image.open(io.BytesIO(picture.data)), rung, uses[place].large)
+            place: _encode(decode(picture.data), rung, uses[place].large)
             for place, picture in pictures.items()
         }
     if (size := _size(pictures, uses)) > budget:
@@ -97,53 +89,8 @@ def fit_pictures(raw: Path, uses: Mapping[Place, Use], budget: int) -> dict[Plac
     return pictures
 
 
-def read_images(raw: Path, places: Iterable[Place]) -> Iterator[tuple[Place, Image.Image]]:
-    """Decode the images at the given places, file by file; each row group is read at most once.
-
-    Raises:
-        UserError: if a file or row is missing.
-    """
-    by_file: dict[str, list[Place]] = {}
-    for place in sorted(set(places)):
-        by_file.setdefault(place.file, []).append(place)
-    for name, wanted in by_file.items():
-        path = raw / name
-        try:
-            with pq.ParquetFile(path) as file:
-                yield from _read_file(file, path, wanted)
-        except FileNotFoundError:
-            raise UserError(
-                f"{path} is missing: run dvc repro, or dvc checkout, to bring it back"
-            ) from None
-        except pa.ArrowInvalid as error:
-            raise UserError(f"{path} cannot be read as parquet ({error}); run dvc repro") from None
-
-
-def _read_file(
-    file: pq.ParquetFile, path: Path, wanted: list[Place]
-) -> Iterator[tuple[Place, Image.Image]]:
-    """Decode the wanted places, sorted, of one file."""
-    found = start = 0
-    for group in range(file.num_row_groups):
-        stop = start + file.metadata.row_group(group).num_rows
-        here = [place for place in wanted[found:] if place.row < stop]
-        if here:
-            images = file.read_row_group(group, columns=["images"])["images"]
-            for place in here:
-                encoded = images[place.row - start][place.index]["bytes"].as_py()
-                yield place, Image.open(io.BytesIO(encoded))
-        found += len(here)
-        start = stop
-    if found < len(wanted):
-        raise UserError(
-            f"{path} has no row {wanted[found].row}: run dvc repro to make stories and "
-            "predictions anew"
-        )
-
-
 def _encode(image: Image.Image, rung: Rung, large: bool) -> Picture:
     most = rung.large if large else rung.small
-    image = image.convert("RGB")
     image.thumbnail((most, most), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=rung.quality, optimize=True)

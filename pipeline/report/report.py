@@ -2,18 +2,21 @@
 
 from pathlib import Path
 
+from pipeline.checksums import check_folder
+from pipeline.errors import UserError
+from pipeline.evaluation.predictions import REMEDY, read_records
 from pipeline.report.comparison import Comparison, compare, here, read_runs
 from pipeline.report.gallery import (
     PREDICTIONS_FILE,
     choose,
     make_cards,
     picture_uses,
-    read_records,
     telling,
 )
 from pipeline.report.measures import METRICS_FILE, Measures, read_measures
 from pipeline.report.page import Report, render, write_page
-from pipeline.report.pictures import Picture, Place, fit_pictures
+from pipeline.report.pictures import Picture, fit_pictures
+from pipeline.stories.images import Place
 
 PAGE_FILE = "index.html"
 UNSEEN = Picture(b"", 1000, 1000)
@@ -47,8 +50,11 @@ def write_report(
         UserError: if a file is missing or not what a stage writes, if the pictures do not fit, or
             if there is no experiment or revision of a name.
     """
+    check_folder(evaluation, (METRICS_FILE, PREDICTIONS_FILE), REMEDY)
     measures = read_measures(evaluation / METRICS_FILE)
-    records = read_records(evaluation / PREDICTIONS_FILE)
+    records = list(read_records(evaluation / PREDICTIONS_FILE))
+    if not records:
+        raise UserError(f"{evaluation / PREDICTIONS_FILE} holds no story; {REMEDY}")
     comparison = _compared(compared, metrics, evaluation / METRICS_FILE, measures)
 
     shown = choose(records, max_stories, measures.headline)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import UserError
-from pipeline.files import replacing
+from pipeline.stories.parquet import open_parquet, writing_parquet
 
 KEY_BYTES = 32
 ROWS_PER_TABLE = 256
@@ -52,24 +52,31 @@ def read_frames(
         only: column -> values, one of which a row must have there; all rows by default.
 
     Raises:
-        UserError: if the file is missing or is not a table of frames.
+        UserError: if the file is missing, damaged or not a table of frames.
     """
     wanted = list(FRAMES_SCHEMA.names if columns is None else columns)
-    try:
-        found = pq.read_schema(path).names
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing; run the prepare stage (dvc repro prepare)") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} cannot be read as parquet ({error}); run prepare again") from None
-    if missing := [name for name in wanted if name not in found]:
-        raise UserError(f"{path} has no column {', '.join(missing)}; run the prepare stage again")
     only = only or {}
-    with pq.ParquetFile(path) as file:
+    with open_frames(path, wanted) as file:
         # One group after the other: a scan of the file would hold several of them, unfiltered.
         groups = [_read_group(file, group, wanted, only) for group in range(file.num_row_groups)]
     # Arrow's allocator would keep what it freed: 29 MB of 8,000 frames, for a table of 1 MB.
     pa.default_memory_pool().release_unused()
     return pa.concat_tables(groups) if groups else FRAMES_SCHEMA.empty_table().select(wanted)
+
+
+@contextmanager
+def open_frames(path: Path, columns: Sequence[str]) -> Iterator[pq.ParquetFile]:
+    """Open the table of frames to read it in parts.
+
+    Raises:
+        UserError: if the file is missing, damaged, or lacks one of the columns.
+    """
+    with open_parquet(path, "prepare") as file:
+        if missing := [name for name in columns if name not in file.schema_arrow.names]:
+            raise UserError(
+                f"{path} has no column {', '.join(missing)}; delete it and run dvc repro prepare"
+            )
+        yield file
 
 
 def _read_group(
@@ -125,10 +132,7 @@ def _table(rows: list[dict[str, Any]]) -> pa.Table:
 @contextmanager
 def writing_frames(path: Path) -> Iterator[FrameWriter]:
     """Open a table of frames for writing; it appears at `path` complete, at clean exit."""
-    with (
-        replacing(path) as partial,
-        pq.ParquetWriter(partial, FRAMES_SCHEMA, compression="zstd") as parquet,
-    ):
+    with writing_parquet(path, FRAMES_SCHEMA, compression="zstd") as parquet:
         writer = FrameWriter(parquet)
         yield writer
         writer.finish()

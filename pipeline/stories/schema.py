@@ -1,38 +1,47 @@
 """What a story is on disk: StoryReasoning's parquet schema, written and read in streams.
 
 A raw folder holds `train/00000.parquet`, ... and, where the dataset has one, `test/...`; a row is a
-story, its images are encoded bytes (JPEG, PNG, ...) that nobody has decoded.
+story, its images are encoded bytes (JPEG, PNG, ...) that nobody has decoded. Beside them
+`source.json` says where the stories came from (`origin`).
 
 Source of the schema: https://huggingface.co/datasets/daniel3303/StoryReasoning (arXiv:2505.10292).
 """
 
-import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import UserError
-from pipeline.files import replacing
+from pipeline.errors import UserError, reason
+from pipeline.files import writing
+from pipeline.stories.columns import NEEDED, STORY_SCHEMA, Row, check_columns, row_of, story_row
+from pipeline.stories.parquet import open_parquet, writing_parquet
+
+__all__ = [
+    "NEEDED",
+    "SPLITS",
+    "STORY_SCHEMA",
+    "Row",
+    "Split",
+    "count_stories",
+    "image_bytes",
+    "iter_file",
+    "iter_stories",
+    "parquet_files",
+    "story_files",
+    "write_stories",
+]
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, Split] = ("train", "test")
 
-STORY_SCHEMA = pa.schema(
-    [
-        ("story_id", pa.string()),
-        ("images", pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))),
-        ("frame_count", pa.int64()),
-        ("chain_of_thought", pa.string()),
-        ("story", pa.string()),
-    ]
-)
-
 ROWS_PER_FILE = 256
 ROWS_PER_GROUP = 16  # about 200 encoded frames: what a reader holds in memory at a time
-ROWS_AT_A_TIME = 4  # of these, as Python objects
+BYTES_PER_GROUP = 256 << 20  # where the pictures are large, fewer stories; a single one may be more
+GROUPS_OF_BYTES_PER_FILE = 4
+MOST_BYTES = (1 << 31) - 1  # of a single story: a column of Arrow's in one piece
 
 # Encoded images do not compress further, and dictionaries over them only cost time.
 _COMPRESSION = {
@@ -46,7 +55,10 @@ _COMPRESSION = {
 
 
 def write_stories(
-    rows: Iterable[dict[str, Any]], folder: Path, rows_per_file: int = ROWS_PER_FILE
+    rows: Iterable[Row],
+    folder: Path,
+    rows_per_file: int = ROWS_PER_FILE,
+    bytes_per_group: int = BYTES_PER_GROUP,
 ) -> int:
     """Stream rows into `folder/00000.parquet`, `00001.parquet`, ..., each whole or not there.
 
@@ -54,47 +66,97 @@ def write_stories(
     first new row is there: a source that cannot be read leaves the folder as it was.
 
     Args:
-        rows: stories with the columns of `STORY_SCHEMA`; further keys are ignored.
+        rows: stories with the columns of `STORY_SCHEMA`; further keys are ignored, and columns
+            that are missing are null.
         folder: made if missing; not made when there are no rows at all.
-        rows_per_file: stories in one file, at least 1.
+        rows_per_file: stories in one file, at least 1; fewer where they are large.
+        bytes_per_group: of images in one row group, which is what is held in memory; a story
+            beyond it has a row group of its own.
 
     Returns:
         The number of stories written.
 
     Raises:
         UserError: for a row whose values do not fit the schema.
+        OSError: if a file cannot be written.
     """
     stream = iter(rows)
-    first = next(stream, None)
-    for stale in sorted(folder.glob("*.parquet")):
-        stale.unlink()
+    following = next(stream, None)
+    with writing(folder):
+        for stale in sorted(folder.glob("*.parquet")):
+            stale.unlink()
     written = files = 0
-    while first is not None:
-        shard = itertools.chain([first], itertools.islice(stream, rows_per_file - 1))
-        with replacing(folder / f"{files:05d}.parquet") as partial:
-            written += _write_file(shard, partial, written)
+    while following is not None:
+        with writing_parquet(
+            folder / f"{files:05d}.parquet",
+            STORY_SCHEMA,
+            compression=_COMPRESSION,
+            use_dictionary=False,
+            write_statistics=False,
+        ) as writer:
+            rows_left, bytes_left = rows_per_file, GROUPS_OF_BYTES_PER_FILE * bytes_per_group
+            while following is not None and rows_left > 0 and bytes_left > 0:
+                group, following = _next_group(
+                    following, stream, min(rows_left, ROWS_PER_GROUP), bytes_per_group
+                )
+                writer.write_table(_table(group, written))
+                written += len(group)
+                rows_left -= len(group)
+                bytes_left -= sum(map(image_bytes, group))
+                del group  # before the next is gathered
         files += 1
-        first = next(stream, None)
     return written
 
 
-def _write_file(rows: Iterator[dict[str, Any]], path: Path, before: int) -> int:
-    """Write one file by row groups and return its number of rows; `before` counts earlier ones."""
-    written = 0
-    with pq.ParquetWriter(
-        path, STORY_SCHEMA, compression=_COMPRESSION, use_dictionary=False, write_statistics=False
-    ) as writer:
-        while group := list(itertools.islice(rows, ROWS_PER_GROUP)):
-            try:
-                table = pa.Table.from_pylist(group, schema=STORY_SCHEMA)
-            except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-                raise UserError(
-                    f"a story among rows {before + written} to {before + written + len(group) - 1} "
-                    f"does not fit the schema ({error}); correct it at its source"
-                ) from None
-            writer.write_table(table)
-            written += len(group)
-    return written
+def _next_group(
+    first: Row, rows: Iterator[Row], most_rows: int, most_bytes: int
+) -> tuple[list[Row], Row | None]:
+    """Gather one row group, and the row after it, which no longer found room."""
+    group, size = [first], image_bytes(first)
+    for row in rows:
+        size += image_bytes(row)
+        if len(group) == most_rows or size > most_bytes:
+            return group, row
+        group.append(row)
+    return group, None
+
+
+def image_bytes(row: Row) -> int:
+    """The size of what a row holds in images; 0 for values that do not fit the schema."""
+    images = row.get("images")
+    if not isinstance(images, list):
+        return 0
+    encoded = [image.get("bytes") for image in images if isinstance(image, dict)]
+    return sum(len(data) for data in encoded if isinstance(data, bytes))
+
+
+def _table(group: list[Row], before: int) -> pa.Table:
+    """Give a row group as a table; `before` counts the rows of earlier ones."""
+    if (size := image_bytes(group[0])) > MOST_BYTES:
+        raise UserError(
+            f"row {before}, story {group[0].get('story_id')}, has {size / 2**30:.1f} GiB of "
+            "images, and a story may have 2; make them smaller at their source"
+        )
+    try:
+        return pa.Table.from_pylist(group, schema=STORY_SCHEMA)
+    except (pa.ArrowException, TypeError, OverflowError) as error:
+        raise UserError(
+            f"a story among rows {before} to {before + len(group) - 1} does not fit the schema "
+            f"({reason(error)}); correct it at its source"
+        ) from None
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """List the parquet files under a folder by name, save those in hidden folders.
+
+    Such are the copies and caches that editors and download tools keep beside the data.
+    """
+    return sorted(
+        path
+        for path in folder.rglob("*.parquet")
+        if path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
 
 
 def story_files(raw: Path) -> list[Path]:
@@ -103,7 +165,7 @@ def story_files(raw: Path) -> list[Path]:
     Raises:
         UserError: if there is none.
     """
-    files = [path for path in raw.rglob("*.parquet") if not path.name.startswith(".")]
+    files = parquet_files(raw)
     if not files:
         raise UserError(
             f"{raw} holds no parquet files; run the download stage (dvc repro download)"
@@ -120,14 +182,12 @@ def count_stories(folder: Path) -> int:
     """Count the stories under a raw folder from the files' footers alone."""
     try:
         return sum(pq.read_metadata(path).num_rows for path in story_files(folder))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{folder} has a file that is no parquet ({error})") from None
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{folder} has a file that is no parquet ({reason(error)})") from None
 
 
-def iter_stories(
-    folder: Path, columns: list[str] | None = None
-) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """Stream the stories of a folder, holding a few of them in memory at a time.
+def iter_stories(folder: Path, columns: list[str] | None = None) -> Iterator[tuple[str, int, Row]]:
+    """Stream the stories of a folder, holding one of them in memory at a time.
 
     Args:
         folder: a raw folder (with `train/`, `test/`) or one split of it.
@@ -138,68 +198,37 @@ def iter_stories(
         and the row as a dict.
 
     Raises:
-        UserError: for a file that is no parquet file or lacks a column.
+        UserError: for a file that is damaged, is no parquet file or lacks a column.
     """
     for path in story_files(folder):
         name = path.relative_to(folder).as_posix()
-        for number, row in enumerate(iter_file(path, columns)):
+        for number, row in enumerate(iter_file(path, columns, "download")):
             yield name, number, row
 
 
-def iter_file(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
-    """Stream the rows of one parquet file of stories as dicts (see `iter_stories`)."""
-    wanted = list(STORY_SCHEMA.names) if columns is None else columns
-    try:
-        with pq.ParquetFile(path) as file:
-            check_columns(file.schema_arrow, path, wanted)
-            # one row group at a time: a wider scan would buffer the groups ahead
-            for group in range(file.num_row_groups):
-                for batch in file.iter_batches(
-                    ROWS_AT_A_TIME, row_groups=[group], columns=wanted, use_threads=False
-                ):
-                    yield from batch.to_pylist()
-                # Arrow's allocator would keep what it freed: several groups' worth of it.
-                pa.default_memory_pool().release_unused()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} cannot be read as parquet ({error}); write it again") from None
+def iter_file(
+    path: Path, columns: list[str] | None = None, stage: str | None = None
+) -> Iterator[Row]:
+    """Stream the rows of one parquet file of stories as dicts (see `iter_stories`).
 
+    Columns that the file has not, or in other types that hold the same values (`check_columns`),
+    come as the schema has them. One story is held at a time, however large its row group.
 
-def check_columns(found: pa.Schema, path: Path, columns: list[str] | None = None) -> None:
-    """See that a parquet file has the columns of the schema, in types that hold the same values.
-
-    Wider or narrower types of the same kind (large strings, 32-bit counts, columns of nulls) pass.
-
-    Raises:
-        UserError: naming the file, the column, and the type found and wanted.
+    Args:
+        stage: what wrote the file, for errors; None for a user's own.
     """
-    for name in STORY_SCHEMA.names if columns is None else columns:
-        if name not in found.names:
-            raise UserError(
-                f"{path} has no column '{name}'; a file of stories has the columns "
-                f"{', '.join(STORY_SCHEMA.names)}"
-            )
-        wanted = STORY_SCHEMA.field(name).type
-        if not _same_kind(found.field(name).type, wanted):
-            raise UserError(
-                f"{path}: column '{name}' is of type {found.field(name).type}, but stories need "
-                f"{wanted}; convert the column"
-            )
-
-
-def _same_kind(found: pa.DataType, wanted: pa.DataType) -> bool:
-    kinds = pa.types
-    if kinds.is_null(found):
-        return True
-    if kinds.is_string(wanted):
-        return bool(kinds.is_string(found) or kinds.is_large_string(found))
-    if kinds.is_integer(wanted):
-        return bool(kinds.is_integer(found))
-    if kinds.is_binary(wanted):
-        return bool(kinds.is_binary(found) or kinds.is_large_binary(found))
-    if kinds.is_list(wanted):
-        lists = kinds.is_list(found) or kinds.is_large_list(found)
-        return bool(lists and _same_kind(found.value_type, wanted.value_type))
-    # images: a struct whose `bytes` we read; its `path` is only carried along
-    if not kinds.is_struct(found) or found.get_field_index("bytes") < 0:
-        return False
-    return _same_kind(found.field("bytes").type, wanted.field("bytes").type)
+    wanted = list(STORY_SCHEMA.names) if columns is None else columns
+    with open_parquet(path, stage) as file:
+        check_columns(file.schema_arrow, str(path), wanted)
+        present = [name for name in wanted if name in file.schema_arrow.names]
+        number = 0
+        for group in range(file.num_row_groups):
+            for batch in file.iter_batches(
+                1, row_groups=[group], columns=present, use_threads=False
+            ):
+                where = f"{path}, row {number}"
+                row = story_row(row_of(batch, where), where)
+                yield {name: row[name] for name in wanted}
+                number += 1
+            # Arrow's allocator would keep what it freed: several groups' worth of it.
+            pa.default_memory_pool().release_unused()

@@ -91,14 +91,25 @@ def read_splits(path: Path) -> dict[str, list[str]]:
     """Read the story ids of `train`, `val` and `test` from what the split stage wrote.
 
     Raises:
-        UserError: if the file is missing or is not such a file.
+        UserError: if the file is missing, is not such a file, or has a story twice.
     """
     content = read_json(path)
-    if not isinstance(content, dict) or not all(
-        isinstance(content.get(name), list) for name in PARTS
-    ):
+    if not isinstance(content, dict) or not all(_is_part(content.get(name)) for name in PARTS):
         raise UserError(f"{path} does not list train, val and test stories; run the split stage")
+    part_of: dict[str, str] = {}
+    for name in PARTS:
+        for story in content[name]:
+            if story in part_of:
+                raise UserError(
+                    f"{path} has story {story!r:.100} in {part_of[story]} and again in {name}; run "
+                    "the split stage again"
+                )
+            part_of[story] = name
     return {name: content[name] for name in PARTS}
+
+
+def _is_part(ids: object) -> bool:
+    return isinstance(ids, list) and all(isinstance(story, str) for story in ids)
 
 
 def _bin(n_frames: int) -> str:

@@ -78,20 +78,28 @@ class Summary:
         self._read: Counter[str] = Counter()
         self._kept: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
-        self._count_valid = 0
+        self._count_given = self._count_valid = 0
+        self._cut = self._renamed = self._elsewhere = 0
         self._frames = Spread()
         self._words = Spread()
         self._widths = Spread()
         self._heights = Spread()
 
-    def add(self, split: str, row: dict[str, Any], outcome: Story | Refusal) -> None:
-        """Count one row and what became of it."""
+    def add(
+        self, split: str, row: dict[str, Any], outcome: Story | Refusal, elsewhere: bool
+    ) -> None:
+        """Count one row and what became of it; `elsewhere`: another split has the same story."""
         self._read[split] += 1
-        self._count_valid += row["images"] is not None and row["frame_count"] == len(row["images"])
+        if (counted := row.get("frame_count")) is not None:
+            self._count_given += 1
+            self._count_valid += row["images"] is not None and counted == len(row["images"])
         if isinstance(outcome, Refusal):
             self._refused[outcome.kind] += 1
             return
         self._kept[split] += 1
+        self._cut += outcome.cut is not None
+        self._renamed += outcome.story_id != row["story_id"]
+        self._elsewhere += elsewhere
         self._frames.add(len(outcome.captions))
         for caption in outcome.captions:
             self._words.add(len(caption.split()))
@@ -115,21 +123,42 @@ class Summary:
         if self._refused:
             kinds = [f"{self._refused[kind]} {kind}" for kind in REASONS if self._refused[kind]]
             line += f" ({', '.join(kinds)})"
+        if self._cut:
+            line += f", {self._cut} cut before a bad frame"
+        if self._renamed:
+            line += f", {self._renamed} named split/id since both splits have the id"
         return line
+
+    def warning(self) -> str | None:
+        """Say that stories leak from train to test, if any do."""
+        if not self._elsewhere:
+            return None
+        return (
+            f"{self._elsewhere} of the test stories kept are train stories too, picture by picture "
+            "and word by word: unless split.test is carved, their scores say nothing; take them "
+            "out of one of the two"
+        )
 
     def table(self) -> dict[str, Any]:
         """Give the dataset table as nested numbers, small enough for `dvc metrics show`.
 
         `stories`, `columns`, `duplicates`, `frame_count_valid` and `quarantined` are about all rows
-        read; the rest is about stories kept. Sizes are in pixels, words are separated by spaces,
+        read; the rest is about stories kept. `frame_count_valid` is a share of the rows that give
+        one, 1 if none does. `cut`: stories that end before a bad frame. `renamed`: stories named
+        `split/id`, both splits having the id. `in_both_splits`: stories of test whose pictures and
+        captions are those of a story of train. Sizes are in pixels, words are separated by spaces,
         the variance is the population's.
         """
+        valid = self._count_valid / self._count_given if self._count_given else 1.0
         return {
             "stories": {split: self._read[split] for split in SPLITS},
             "kept": {split: self._kept[split] for split in SPLITS},
             "columns": len(STORY_SCHEMA),
             "duplicates": self._refused["duplicate_id"],
-            "frame_count_valid": round(self._count_valid / max(1, self.read), 4),
+            "cut": self._cut,
+            "renamed": self._renamed,
+            "in_both_splits": self._elsewhere,
+            "frame_count_valid": round(valid, 4),
             "frames": self._frames.total,
             "frames_per_story": {
                 "mean": round(self._frames.mean, 4),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any, Literal
 
+from pipeline.process import end_with_parent, holding_signals
 from pipeline.storyworld.drawing.pictures import draw_scene, encode_jpeg
 from pipeline.storyworld.prose import told_story
 from pipeline.storyworld.tables import think_aloud
@@ -42,14 +42,12 @@ def sample_rows(stories: int, seed: int, split: Literal["train", "test"]) -> Ite
 
 def _drawn_in_processes(names: Sequence[str], workers: int) -> Iterator[Row]:
     """Rows in the order of their names, a few ahead of whoever takes them."""
-    # Ctrl-C is the parent's to answer: workers that saw it too would each print a traceback.
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
-    ) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), end_with_parent) as pool:
         ahead: deque[Future[Row]] = deque()
         try:
             for name in names:
-                ahead.append(pool.submit(story_row, name))
+                with holding_signals():  # it may start a process
+                    ahead.append(pool.submit(story_row, name))
                 if len(ahead) > 4 * workers:
                     yield ahead.popleft().result()
             while ahead:

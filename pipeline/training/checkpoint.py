@@ -2,14 +2,16 @@
 
 They are kept outside the stage's outputs, which DVC deletes before the stage runs, in
 `$STORYCACHE_HOME/training/<key of the run>`: safetensors with JSON in their header, replaced
-atomically, nothing pickled. The best epoch's weights are a file of their own, written only when
-they change. A run that is killed and never taken up again leaves its folder behind; it may be
-deleted at any time.
+atomically, nothing pickled. Runs of one key at one time have a folder each (`claim_folder`). The
+best epoch's weights are a file of their own, written only when they change. A run that is killed
+and never taken up again leaves its folder behind; it may be deleted at any time.
 """
 
 import hashlib
 import json
+import os
 import shutil
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,14 +19,16 @@ from typing import Any
 
 import pyarrow as pa
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from pipeline.files import replacing
+from pipeline.errors import UserError
+from pipeline.home import in_home
+from pipeline.tensors import load_tensors, save_tensors
 from pipeline.training.optimiser import load_optimiser_state, optimiser_state
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
+ANEW = "the run starts anew"
+"""What follows where a checkpoint is lost."""
 PIPELINE = Path(__file__).resolve().parents[1]
 TRAINING_CODE = tuple(
     PIPELINE / place for place in ("model", "training", "attention.py", "packed_linear.py")
@@ -73,31 +77,33 @@ class Checkpoints:
 
         `objective` is what the objective itself has to remember, by name.
         """
-        tensors = {f"weight/{n}": p.detach().cpu().contiguous() for n, p in parameters.items()}
+        tensors: dict[str, Tensor] = {f"weight/{n}": p for n, p in parameters.items()}
         tensors |= optimiser_state(optimiser, parameters)
-        tensors |= {f"objective/{n}": t.detach().cpu().contiguous() for n, t in objective.items()}
+        tensors |= {f"objective/{n}": t for n, t in objective.items()}
         tensors["random/cpu"] = torch.get_rng_state()
         if torch.cuda.is_available():
             tensors["random/cuda"] = torch.cuda.get_rng_state()
-        header = {"progress": json.dumps(asdict(progress))}
-        with replacing(self.folder / CHECKPOINT_FILE) as partial:
-            save_file(tensors, partial, metadata=header)
+        with in_home():
+            save_tensors(self.folder / CHECKPOINT_FILE, tensors, asdict(progress))
 
     def restore(
         self, parameters: dict[str, nn.Parameter], optimiser: torch.optim.Optimizer
     ) -> tuple[Progress, dict[str, Tensor]] | None:
         """Put the saved state back; say where it was and what the objective remembers.
 
-        None where nothing was saved.
+        None where nothing was saved, or what was is damaged, which is told on stderr.
         """
         path = self.folder / CHECKPOINT_FILE
-        if not path.exists():
+        if not os.path.exists(path):
             return None
-        with safe_open(path, framework="pt") as file:
-            progress = Progress(**json.loads(file.metadata()["progress"]))
-        if progress.best_epoch is not None and not self._best(progress.best_epoch).exists():
-            return None  # another run of the same key has finished and cleared up
-        tensors = load_file(path)
+        try:
+            tensors, header = load_tensors(path, ANEW)
+            progress = Progress(**header)
+            if progress.best_epoch is not None:
+                self.load_best(progress.best_epoch)
+        except UserError as error:
+            print(f"warning: {error}", file=sys.stderr)
+            return None
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(tensors[f"weight/{name}"])
@@ -116,12 +122,12 @@ class Checkpoints:
 
     def save_best(self, epoch: int, weights: dict[str, Tensor]) -> None:
         """Keep the weights of an epoch that was the best; older ones go with `drop_old_best`."""
-        with replacing(self._best(epoch)) as partial:
-            save_file({name: t.contiguous() for name, t in weights.items()}, partial)
+        with in_home():
+            save_tensors(self._best(epoch), weights, None)
 
     def load_best(self, epoch: int) -> dict[str, Tensor]:
-        """The weights that `save_best` kept."""
-        return load_file(self._best(epoch))
+        """The weights that `save_best` kept. Raises UserError if they are gone or damaged."""
+        return load_tensors(self._best(epoch), ANEW)[0]
 
     def drop_old_best(self, epoch: int) -> None:
         """Remove the best weights of epochs other than `epoch`, once a checkpoint names that."""

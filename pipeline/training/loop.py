@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from pipeline.errors import UserError
 from pipeline.model.generator import StoryGenerator
 from pipeline.params import TrainParams
+from pipeline.progress import progress_bar
 from pipeline.training.batching import epoch_batches
 from pipeline.training.checkpoint import Checkpoints, Progress
 from pipeline.training.curves import Curves
@@ -80,7 +80,7 @@ def train_loop(
         objective.load_state(remembered)
     for step, figures in progress.history:
         curves.log(step, figures)
-    bar = tqdm(total=total_steps, initial=progress.step, desc=objective.label, unit="step")
+    bar = progress_bar(total=total_steps, initial=progress.step, desc=objective.label, unit="step")
 
     def validate() -> tuple[dict[str, float], float]:
         generator.eval()

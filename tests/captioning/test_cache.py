@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipeline.captioning.cache import CaptionCache, sample_once
 from pipeline.captioning.contexts import Contexts
@@ -15,7 +17,8 @@ from pipeline.features.clip import FrozenClip
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import GenerateParams
-from tests.captioning.setting import settings
+from tests.captioning import setting
+from tests.damage import damaged
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def contexts(stories: Any) -> Contexts:
 @pytest.fixture
 def sampler(generator: StoryGenerator, prompts: PromptBuilder, tiny_clip: Path) -> Sampler:
     clip = FrozenClip.load(str(tiny_clip), precision="float32")
-    params: GenerateParams = settings(batch_size=2, temperature=2.0)
+    params: GenerateParams = setting.settings(batch_size=2, temperature=2.0)
     return Sampler(generator, prompts, clip, params)
 
 
@@ -95,14 +98,26 @@ def test_another_seed_writes_others(sampler: Sampler, contexts: Contexts, tmp_pa
     assert first.text.tolist() != second.text.tolist()
 
 
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
 def test_a_damaged_file_is_told_and_written_again(
-    sampler: Sampler, contexts: Contexts, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    sampler: Sampler,
+    contexts: Contexts,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    data: st.DataObject,
 ) -> None:
     whole = sample_once(sampler, contexts, 2, 0, CaptionCache(tmp_path))
-    next(tmp_path.glob("*.h5")).write_bytes(b"torn")
+    path = min(tmp_path.glob("*.h5"))
+    content = path.read_bytes()
+    path.write_bytes(data.draw(damaged(content)))
+    changed = path.read_bytes() != content
     again = sample_once(sampler, contexts, 2, 0, CaptionCache(tmp_path))
     assert same(again, whole)
-    assert "ignoring a file of the caption cache" in capsys.readouterr().err
+    assert ("ignoring a file of the caption cache" in capsys.readouterr().err) == changed
+    assert path.read_bytes() == content
 
 
 def test_the_fingerprint_knows_the_generator_and_the_settings(sampler: Sampler) -> None:

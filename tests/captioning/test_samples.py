@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.captioning.samples import Samples, read_samples, write_samples
 from pipeline.errors import UserError
+from pipeline.hdf5 import hdf5_bytes, sealed_bytes
+from tests.damage import damaged
 
 
 def make(lengths: list[int]) -> Samples:
@@ -71,8 +72,31 @@ def test_a_missing_or_damaged_file_says_what_to_do(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(UserError, match=r"cannot be read .* delete it and run the captions stage"):
         read_samples(path)
-    write_samples(path, make([2, 2]), {})
-    with h5py.File(path, "r+") as file:
-        file.attrs["format_version"] = 99
-    with pytest.raises(UserError, match="another version"):
-        read_samples(path)
+    for older in (hdf5_bytes({}, {"format_version": 1}), sealed_bytes({}, {"format_version": 99})):
+        path.write_bytes(older)
+        with pytest.raises(UserError, match="another version"):
+            read_samples(path)
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_any_damage_is_one_sentence(tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / "captions.h5"
+    write_samples(path, make([2, 3]), {"fingerprint": "f"})
+    whole = path.read_bytes()
+    path.write_bytes(data.draw(damaged(whole)))
+    if path.read_bytes() != whole:
+        with pytest.raises(UserError, match="delete it and run the captions stage") as raised:
+            read_samples(path)
+        assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["logprob", "embedding"])
+def test_what_is_not_finite_is_not_stored(tmp_path: Path, name: str) -> None:
+    samples = make([2, 3])
+    getattr(samples, name).flat[1] = np.nan
+    with pytest.raises(UserError, match=f"the {name}s of its captions are not all finite"):
+        write_samples(tmp_path / "captions.h5", samples, {})
+    assert list(tmp_path.iterdir()) == []

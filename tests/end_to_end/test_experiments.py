@@ -24,7 +24,7 @@ def test_the_variants_of_the_adversarial_stage(line):
     assert not written.exists(), "the variant none has no captions written"
     line.dvc("exp", "run", "--queue", "-S", "gan.variant=naive,cached,hardneg")
     output = line.dvc("exp", "run", "--run-all", "--jobs", "1")
-    assert line.stages_run(output) == ["captions", "adversarial", "evaluate", "report"] * 3
+    assert line.stages_run(output) == ["check", "captions", "adversarial", "evaluate", "report"] * 3
     assert output.count("16 captions of 8 stories") == 2
     assert len(list(written.glob("*/*.h5"))) == 1, "written once, for both that read them"
     head, *rows = line.dvc("exp", "show", "--csv").splitlines()

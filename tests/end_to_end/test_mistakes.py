@@ -23,6 +23,17 @@ def test_a_misspelt_key_is_one_sentence_and_its_mending_runs_nothing(line):
     assert line.contents("data/models") == models
 
 
+def test_a_key_that_nobody_knows_is_refused_though_no_stage_depends_on_it(line):
+    lock = (line.root / "dvc.lock").read_bytes()
+    output = line.dvc("exp", "run", "-S", "+foo=1", fails=True)
+    assert "error: params.yaml: foo (value 1) is not a known key" in output
+    assert "Traceback" not in output
+    assert (line.root / "dvc.lock").read_bytes() == lock
+
+    line.edit("params.yaml", lambda text: text.replace("foo: 1", "# a comment"))
+    assert line.stages_run(line.dvc("repro")) == [], "a comment is not a value"
+
+
 def test_an_override_that_is_not_a_key_is_refused(line):
     before = (line.root / "params.yaml").read_bytes()
     output = line.dvc("exp", "run", "-S", "loss.alhpa=0.2", fails=True)

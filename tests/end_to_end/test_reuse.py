@@ -13,7 +13,7 @@ COMMENT = "\n# an edit that changes nothing\n"
 
 def test_the_second_repro_runs_nothing(first_repro, line):
     built, output = first_repro
-    assert sorted(built.stages_run(output)) == sorted(LINE)
+    assert sorted(built.stages_run(output)) == sorted(["check", *LINE])
     again = line.dvc("repro")
     assert line.stages_run(again) == []
     assert "Data and pipelines are up to date." in again
@@ -32,7 +32,7 @@ def test_every_stage_leaves_what_the_design_says(first_repro):
 
 def test_a_loss_weight_trains_and_evaluates_and_no_more(line):
     output = line.dvc("exp", "run", "-S", "loss.alpha=0.2")
-    assert line.stages_run(output) == LINE[5:]
+    assert line.stages_run(output) == ["check", *LINE[5:]]
 
     changed = json.loads(line.dvc("params", "diff", "--json"))
     assert list(changed["params.yaml"]) == ["loss.alpha"]
@@ -51,7 +51,7 @@ def test_a_loss_weight_trains_and_evaluates_and_no_more(line):
 
 def test_context_and_seed_do_not_embed(line):
     output = line.dvc("exp", "run", "-S", "context.k=5", "-S", "seed=7")
-    assert line.stages_run(output) == ["split", *LINE[5:]]
+    assert line.stages_run(output) == ["check", "split", *LINE[5:]]
 
 
 def test_a_setting_of_one_encoder_leaves_the_other_alone(line):

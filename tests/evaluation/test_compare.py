@@ -30,11 +30,19 @@ def run(gain: float, noise: int, stories: range = range(STORIES)) -> dict[str, d
         records[f"s{i}"] = {
             "split": "test",
             "story_id": f"s{i}",
+            "context": [f"Before story {i}."],
+            "context_images": [{"file": "test/00000.parquet", "row": i, "index": 0}],
+            "target_image": {"file": "test/00000.parquet", "row": i, "index": 1},
             "reference": f"The true caption number {i} is here .",
             "prediction": f"A told caption number {i} stands here .",
             "finished": True,
             "score": score,
-            "scores": {"model": score, "ground_truth": 1.0 + EASE[i], "shuffled": EASE[i]},
+            "reference_score": float(1.0 + EASE[i]),
+            "scores": {
+                "model": score,
+                "ground_truth": float(1.0 + EASE[i]),
+                "shuffled": float(EASE[i]),
+            },
             "judge_scores": {},
             "rank": 1 if gain > 0.1 else 4,
             "metrics": {"cider_d": 1.0, "words": 8.0 + 10 * gain},
@@ -149,7 +157,7 @@ def test_files_that_are_no_predictions_are_named(
     with pytest.raises(UserError, match=r"x\.jsonl is not a predictions file"):
         read_predictions("x.jsonl", "test")
     (tmp_path / "x.jsonl").write_text('{"a": 1}\n')
-    with pytest.raises(UserError, match="its lines have no split"):
+    with pytest.raises(UserError, match=r"line 1\.split: Field required"):
         read_predictions("x.jsonl", "test")
     write(tmp_path / "x.jsonl", run(0, 1))
     with pytest.raises(UserError, match="no predictions for the split val"):

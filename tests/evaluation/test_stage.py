@@ -53,6 +53,7 @@ def test_writes_metrics_predictions_and_plots(
     assert metrics["val"]["stories"] == 3
     assert metrics["test"]["stories"] == 2
     assert sorted(path.name for path in (files / "eval").iterdir()) == [
+        "SHA256SUMS",
         "metrics_full.json",
         "predictions.jsonl",
         "recall_test.json",
@@ -71,7 +72,7 @@ def test_writes_metrics_predictions_and_plots(
 
 def test_a_missing_model_is_one_sentence(files: Path) -> None:
     shutil.rmtree(files / "model")
-    with pytest.raises(UserError, match=r"config\.json is missing: run the train stage"):
+    with pytest.raises(UserError, match=r"config\.json is missing; run dvc repro"):
         main()
     assert not (files / "metrics.json").exists()
 
@@ -79,7 +80,7 @@ def test_a_missing_model_is_one_sentence(files: Path) -> None:
 def test_images_that_have_changed_are_one_sentence(files: Path, tmp_path: Path) -> None:
     """The judge reads the raw stories; others than those of prepare would be scored in silence."""
     sys.argv[sys.argv.index("--raw") + 1] = str(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match=r"is not the file that the frames table was made from"):
+    with pytest.raises(UserError, match=r"test.00000.parquet is missing"):
         main()
     assert not (files / "metrics.json").exists()
 

@@ -16,6 +16,7 @@ from transformers import AutoTokenizer, CLIPConfig, CLIPModel
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from pipeline.errors import UserError
+from pipeline.evaluation.judge import Judge
 from pipeline.features.cache import EncodeCache
 from pipeline.features.cached_texts import CachedTexts
 from pipeline.features.clip import FrozenClip
@@ -341,7 +342,25 @@ def test_a_missing_tokenizer_is_said_before_any_caption_is_embedded(clip_copy: P
     """Transformers makes an empty one up, to which all captions are the same."""
     (clip_copy / "tokenizer.json").unlink()
     sentence = refused(clip_copy, lambda clip: CachedTexts(clip).embed(["She runs.", "He walks."]))
-    assert "save the tokenizer into the folder" in sentence
+    assert "has no tokenizer files" in sentence
+
+
+def test_a_judge_without_a_tokenizer_is_refused_before_captions_are_written(
+    clip_copy: Path, tmp_path: Path
+) -> None:
+    """Its images come first, then hours of writing, then its texts."""
+    (clip_copy / "tokenizer.json").unlink()
+    judge = Judge(FrozenClip.load(str(clip_copy), parameter="evaluate.judge"), "", tmp_path)
+    with pytest.raises(UserError, match=r"^evaluate.judge .* has no tokenizer files"):
+        judge.look_at(tmp_path / "frames.parquet", np.zeros((1, 32), np.uint8))
+
+
+def test_a_model_of_grey_images_is_refused(
+    tiny_clip: Path, tmp_path: Path, make_jpeg: Callable[..., bytes]
+) -> None:
+    folder = build(tmp_path / "clip", tiny_clip, vision_config={"num_channels": 1})
+    pixels = load(tiny_clip).preprocess(make_jpeg(1))[None]
+    assert "1 channels" in refused(folder, lambda clip: clip.encode_images(pixels))
 
 
 def test_messages_name_the_judge_where_it_is_the_judge(clip_copy: Path, tiny_gpt2: Path) -> None:

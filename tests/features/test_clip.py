@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.errors import UserError
 from pipeline.features.clip import FrozenClip
 
+SAMPLE_CLIP = Path(__file__).parents[2] / "data" / "sample" / "clip"
 CPU = torch.device("cpu")
 LONG = "the old man walks down to the river and looks for the red box. " * 12
 
@@ -82,6 +83,17 @@ def test_texts_are_embedded_as_transformers_does(clip, reference, tiny_clip) -> 
     with torch.inference_mode():
         theirs = reference.get_text_features(**tokens).pooler_output.numpy()
     np.testing.assert_allclose(clip.encode_texts(texts), unit(theirs), atol=2e-6)
+
+
+@pytest.mark.parametrize("model", ["tiny", "sample"])
+def test_a_special_token_in_a_caption_is_text_and_ends_nothing(tiny_clip: Path, model: str) -> None:
+    """The sample's vocabulary has no `|`: what it does not know is the end token once more."""
+    clip = load(tiny_clip if model == "tiny" else SAMPLE_CLIP, batch_size=8)
+    same = "Tom walks <|endoftext|>"
+    vectors = clip.encode_texts(["Tom walks", same, f"{same} to the river", f"{same} in the fog"])
+    assert (
+        np.abs(vectors[:, None] - vectors[None]).max(axis=-1)[~np.eye(4, dtype=bool)].min() > 0.01
+    )
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -158,10 +158,10 @@ def test_an_image_that_cannot_be_decoded_is_named(clip, tiny_data, tmp_path: Pat
 
 
 def test_raw_stories_of_another_dataset_are_noticed(clip, tiny_data, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="run the prepare stage again"):
+    with pytest.raises(UserError, match="is missing"):
         embed_images(clip, tmp_path / "raw", tiny_data.frames, tmp_path / "out")
     beyond = tiny_data.frames_changed("beyond.parquet", "image_row", [10**6] * 42)
-    with pytest.raises(UserError, match="run the prepare stage again"):
+    with pytest.raises(UserError, match="not the file that the frames table was made from"):
         embed_images(clip, tiny_data.raw, beyond, tmp_path / "out")
 
 

@@ -1,4 +1,6 @@
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 from pipeline.errors import UserError
 from pipeline.features.clip_folder import find_clip
@@ -84,6 +86,59 @@ def test_extreme_shapes_fit(fit: str) -> None:
     preprocess = ImagePreprocessor.from_config(OPENAI, fit, 224)
     for size in ((1, 1), (1, 60), (60, 1)):
         assert preprocess(encoded(Image.new("RGB", size))).shape == (3, 224, 224)
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("size", [(150_000, 1), (1, 150_000), (600_000, 20)])
+def test_a_sliver_takes_little_memory(fit: str, size: tuple[int, int]) -> None:
+    """Scaled as a whole, the first two would take 30 GB."""
+    code = f"""if True:
+        import resource, sys
+        resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+        from pipeline.features.preprocess import ImagePreprocessor
+        processor = {OPENAI!r}
+        pixels = ImagePreprocessor.from_config(processor, {fit!r}, 224)(sys.stdin.buffer.read())
+        print(pixels.shape)
+    """
+    data = encoded(Image.new("RGB", size))
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=data, capture_output=True, timeout=60, check=False
+    )
+    assert done.stdout == b"(3, 224, 224)\n", done.stderr.decode()[-500:]
+
+
+@given(
+    short=st.integers(1, 5),
+    times=st.floats(258, 400),
+    lying=st.booleans(),
+    edge=st.sampled_from([224, 256]),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=8, deadline=None)
+def test_of_a_sliver_the_same_middle_is_cut_out(
+    short: int, times: float, lying: bool, edge: int, seed: int
+) -> None:
+    noise = np.random.default_rng(seed).integers(0, 256, (short, int(short * times), 3), np.uint8)
+    image = Image.fromarray(noise if lying else noise.transpose(1, 0, 2).copy())
+    ours = ImagePreprocessor.from_config(OPENAI | {"size": edge}, "crop", 224)(encoded(image))
+    scaled = int(edge * max(image.size) / short)
+    whole = image.resize((scaled, edge) if lying else (edge, scaled), Image.Resampling.BICUBIC)
+    left, top = (whole.width - 224) // 2, (whole.height - 224) // 2
+    middle = np.asarray(whole.crop((left, top, left + 224, top + 224))).transpose(2, 0, 1)
+    assert np.abs(ours.astype(int) - middle).max() <= 2
+
+
+def test_an_image_is_seen_upright_and_on_white() -> None:
+    """What is fitted is what a viewer shows: a wide image that EXIF stands on its side."""
+    wide = Image.new("RGBA", (300, 100), (255, 0, 0, 0))
+    wide.paste((0, 0, 255, 255), (0, 0, 100, 100))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    stream = io.BytesIO()
+    wide.save(stream, "PNG", exif=exif)
+    pixels = ImagePreprocessor.from_config(OPENAI, "squash", 224)(stream.getvalue())
+    assert (pixels[:, :60] == np.array([0, 0, 255])[:, None, None]).all()
+    assert (pixels[:, 100:] == 255).all()
 
 
 def test_undecodable_bytes_are_a_clear_error(make_jpeg: Callable[..., bytes]) -> None:

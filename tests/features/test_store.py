@@ -4,7 +4,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import UserError
@@ -12,10 +12,12 @@ from pipeline.features.store import (
     BLOCK_ROWS,
     FeatureStore,
     KeyIndex,
+    UnreadableShardError,
     publish_shards,
     read_shard,
     write_shard,
 )
+from tests.damage import damaged
 
 ATTRIBUTES = {"modality": "text", "model": "m", "revision": "", "fingerprint": "f" * 64}
 
@@ -89,8 +91,10 @@ def test_some_rows_of_a_shard_in_any_order(tmp_path: Path) -> None:
 
 
 def test_unusable_stores_are_clear_errors(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no feature shards"):
+    with pytest.raises(UserError, match="none is missing; run the embed stages"):
         FeatureStore.open(tmp_path / "none")
+    with pytest.raises(UserError, match="no feature shards"):
+        FeatureStore.open(tmp_path)
     write_shard(tmp_path / "00000.h5", *rows(0, 5), ATTRIBUTES)
     write_shard(tmp_path / "00001.h5", *rows(5, 9), {**ATTRIBUTES, "fingerprint": "e" * 64})
     with pytest.raises(UserError, match="another encoder"):
@@ -99,6 +103,38 @@ def test_unusable_stores_are_clear_errors(tmp_path: Path) -> None:
     (tmp_path / "00001.h5").write_bytes(whole[: len(whole) - 100])
     with pytest.raises(UserError, match=r"00001\.h5 cannot be read"):
         FeatureStore.open(tmp_path)
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_any_damage_is_told_or_changes_nothing(tmp_path: Path, data: st.DataObject) -> None:
+    path = tmp_path / "00000.h5"
+    keys, vectors = rows(0, 5)
+    attributes = {**ATTRIBUTES, **{f"more {i}": "text" for i in range(6)}}
+    write_shard(path, keys, vectors, attributes)
+    whole = read_shard(path)
+    path.write_bytes(data.draw(damaged(path.read_bytes())))
+    try:
+        found = read_shard(path)
+    except UnreadableShardError as error:
+        assert "\n" not in str(error)
+        with pytest.raises(UserError, match=r"00000\.h5 cannot be read"):
+            FeatureStore.open(tmp_path)
+    else:
+        np.testing.assert_array_equal(found[0], whole[0])
+        np.testing.assert_array_equal(found[1], whole[1])
+        assert found[2] == whole[2]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_not_stored(tmp_path: Path, value: float) -> None:
+    keys, vectors = rows(0, 5)
+    vectors[3, 2] = value
+    with pytest.raises(UserError, match=r"1 of 5 embeddings are not finite.*clip\.model"):
+        write_shard(tmp_path / "00000.h5", keys, vectors, ATTRIBUTES)
+    assert list(tmp_path.iterdir()) == []
 
 
 @given(

@@ -1,7 +1,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import UserError
@@ -13,6 +13,7 @@ def table(lengths: list[int]) -> pa.Table:
     return pa.table({"story_id": pa.array(ids, pa.string())})
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 9), max_size=12),
     st.integers(1, 5),

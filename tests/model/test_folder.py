@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from pipeline.checksums import write_sums
 from pipeline.errors import UserError
-from pipeline.model.config import GeneratorConfig
+from pipeline.model.config import GeneratorConfig, Trained
 from pipeline.model.folder import load_generator, save_generator
 from pipeline.model.generator import StoryGenerator
+from pipeline.model.layout import copy_model
+from tests.damage import damaged
 
 CPU = torch.device("cpu")
 
@@ -52,7 +57,7 @@ def test_what_is_written(generator: StoryGenerator, tmp_path: Path) -> None:
     save_generator(tmp_path / "a", generator, {"seed": 7})
     save_generator(tmp_path / "a", generator, {"seed": 7})  # over an older one
     save_generator(tmp_path / "b", generator, {"seed": 7})
-    names = ["config.json", "model.safetensors", "params.json"]
+    names = ["SHA256SUMS", "config.json", "model.safetensors", "params.json"]
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == names
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
     for name in names:
@@ -63,28 +68,86 @@ def test_what_is_written(generator: StoryGenerator, tmp_path: Path) -> None:
     assert not any(name.startswith("decoder.lm.") for name in weights)
 
 
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_any_damage_is_one_sentence(
+    generator: StoryGenerator, tmp_path: Path, data: st.DataObject
+) -> None:
+    folder = tmp_path / "model"
+    save_generator(folder, generator, {"seed": 7})
+    name = data.draw(st.sampled_from(sorted(path.name for path in folder.iterdir())))
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(data.draw(damaged(whole)))
+    if (folder / name).read_bytes() == whole:
+        return
+    for use in (lambda: load_generator(folder, CPU), lambda: copy_model(folder, tmp_path / "copy")):
+        with pytest.raises(UserError, match="dvc repro") as raised:
+            use()
+        assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
+    assert not (tmp_path / "copy").exists()
+
+
+def rewrite(path: Path, data: bytes) -> None:
+    """Put other bytes there as if they had been written so."""
+    path.write_bytes(data)
+    write_sums(path.parent)
+
+
 def test_errors_are_sentences(generator: StoryGenerator, tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    with pytest.raises(UserError, match=r"config\.json is missing: run the train stage"):
+    with pytest.raises(UserError, match=r"config\.json is missing; run dvc repro"):
         load_generator(folder, CPU)
     save_generator(folder, generator, {})
     with pytest.raises(UserError, match=r"widths \(12, 10\), but .* have \(24, 24\)"):
         load_generator(folder, CPU, dims=(24, 24))
     weights = folder / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
+    whole = weights.read_bytes()
+    rewrite(weights, whole[:1000])
     with pytest.raises(UserError, match="is broken"):
         load_generator(folder, CPU)
     config = json.loads((folder / "config.json").read_text())
     config["decoder"]["model"] = str(tmp_path / "gone")
-    (folder / "config.json").write_text(json.dumps(config))
-    save_generator(tmp_path / "other", generator, {})
-    weights.write_bytes((tmp_path / "other" / "model.safetensors").read_bytes())
+    rewrite(weights, whole)
+    rewrite(folder / "config.json", json.dumps(config).encode())
     with pytest.raises(UserError, match=r"gone.* is no folder here"):
         load_generator(folder, CPU)
     del config["k"]
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match="k: Field required"):
+    for content, said in ((config, "k: Field required"), ([], "the whole file: Input should be")):
+        rewrite(folder / "config.json", json.dumps(content).encode())
+        with pytest.raises(UserError, match=said):
+            load_generator(folder, CPU)
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"), [("baseline", " train"), ("final", " adversarial"), ("mine", "")]
+)
+def test_the_stage_that_makes_a_folder_is_named(
+    generator: StoryGenerator, tmp_path: Path, name: str, stage: str
+) -> None:
+    folder = tmp_path / name
+    with pytest.raises(UserError, match=f"is missing; run dvc repro{stage}$"):
         load_generator(folder, CPU)
+    save_generator(folder, generator, {})
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=f"delete {folder} and run dvc repro{stage}$"):
+        load_generator(folder, CPU)
+    (folder / "SHA256SUMS").unlink()
+    with pytest.raises(UserError, match=f"SHA256SUMS is missing; run dvc repro{stage}$"):
+        copy_model(folder, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["null", "[]", "{}", '{"loss": null, "train": 1}', '{"loss": {"alpha": 1}, "train": {}}', "1"],
+)
+def test_params_of_the_wrong_shape_are_one_sentence(tmp_path: Path, content: str) -> None:
+    (tmp_path / "params.json").write_text(content)
+    with pytest.raises(UserError, match=r"params\.json.*run dvc repro$") as raised:
+        Trained.read(tmp_path)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("edited", ["model.safetensors", "config.json", "tokenizer.json"])

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from pipeline.errors import UserError
+from pipeline.model.config import GeneratorConfig
 from pipeline.model.language_model import load_prompts
 from pipeline.model.prompt import (
     MIN_TARGET_TOKENS,
@@ -20,6 +21,7 @@ from pipeline.model.prompt import (
     target_text,
 )
 from pipeline.params import PromptParams
+from pipeline.params import load_params as read_params
 from tests.conftest import CORPUS
 from tests.model.conftest import MakeConfig
 
@@ -63,6 +65,21 @@ def test_with_a_real_tokenizer(tiny_gpt2: Path) -> None:
     assert builder.decode(target) == "The lamp is lit."
     nul = tokenizer.encode("a\0b")
     assert "\0" in tokenizer.decode(nul) and builder.decode(nul) == "a b"
+
+
+def test_a_special_token_in_a_caption_is_text(tiny_gpt2: Path) -> None:
+    settings = {name: getattr(read_params(), name) for name in ("decoder", "fusion", "prompt")}
+    settings["decoder"] = settings["decoder"].model_copy(update={"model": str(tiny_gpt2)})
+    builder = load_prompts(GeneratorConfig(k=1, dim_image=2, dim_text=2, **settings))
+    plain = PromptBuilder(AutoTokenizer.from_pretrained(tiny_gpt2), settings["prompt"])
+    caption = "Mara reads <|endoftext|> aloud."
+    prompt, target = builder.example_ids([caption], caption)
+    assert builder.eos_id not in prompt
+    assert target.index(builder.eos_id) == len(target) - 1
+    assert builder.tokenizer.decode(prompt) == f"1. {caption}\n2."
+    assert builder.decode(target) == caption
+    ordinary = ["Mara opens the door.", "naïve — 東京 🚂"]
+    assert builder.example_ids(ordinary, ordinary[1]) == plain.example_ids(ordinary, ordinary[1])
 
 
 def test_end_of_text_only_where_the_target_fits() -> None:

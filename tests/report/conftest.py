@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.checksums import write_sums
 from pipeline.files import write_json, write_jsonl
 from pipeline.report.report import write_report
 from pipeline.stories.schema import write_stories
@@ -161,6 +162,7 @@ def write_evaluation(
     ]
     write_jsonl(evaluation.folder / "predictions.jsonl", records)
     write_json(evaluation.folder / "metrics_full.json", full_metrics(present))
+    write_sums(evaluation.folder)
     flat = {"clip_cosine": 0.5, "lift": 0.571429, "nll": 1.5}
     write_json(evaluation.root / "metrics.json", dict.fromkeys(present, flat))
     return evaluation

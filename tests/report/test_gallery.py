@@ -1,13 +1,15 @@
 """Which stories are shown, and that their pictures are the right ones."""
 
-from pathlib import Path
+import io
 from typing import Any
 
 import pytest
+from PIL import ExifTags, Image
 
 from pipeline.errors import UserError
 from pipeline.report.gallery import choose, make_cards, picture_uses, telling
-from pipeline.report.pictures import Picture, Place, Use, fit_pictures, read_images
+from pipeline.report.pictures import Picture, Use, fit_pictures
+from pipeline.stories.images import Place
 from pipeline.stories.schema import write_stories
 from tests.report.conftest import Evaluate, prediction
 from tests.stories.story_rows import encoded_image, story_row
@@ -66,22 +68,6 @@ def test_tags_say_what_the_filters_ask() -> None:
     assert one.of == 50
 
 
-def test_pictures_are_those_of_their_places_over_files_and_row_groups(tmp_path: Path) -> None:
-    count, wanted = 40, [39, 0, 17, 18]
-
-    def images(n: int) -> list[dict[str, Any]]:
-        return [{"bytes": encoded_image(6 * n + i, form="PNG"), "path": None} for i in range(5)]
-
-    rows = (story_row(f"s{n}", images=images(n)) for n in range(count))
-    write_stories(rows, tmp_path / "train", rows_per_file=20)
-    places = [Place(f"train/{n // 20:05d}.parquet", n % 20, n % 5) for n in wanted]
-    found = dict(read_images(tmp_path, places))
-    assert set(found) == set(places)
-    for n, place in zip(wanted, places, strict=True):
-        value = 6 * n + n % 5  # the patch of the picture tells which one it is
-        assert found[place].getpixel((5, 5)) == (value, 255 - value, 40)
-
-
 def test_pictures_shrink_together_and_never_grow(evaluate: Evaluate) -> None:
     evaluation = evaluate(test=3, val=0, size=(200, 100))
     uses = picture_uses(evaluation.records(), [])
@@ -95,9 +81,18 @@ def test_pictures_shrink_together_and_never_grow(evaluate: Evaluate) -> None:
         fit_pictures(evaluation.raw, uses, 1000)
 
 
-def test_a_place_that_is_not_there_is_one_sentence(evaluate: Evaluate) -> None:
-    raw = evaluate(test=1, val=0).raw
-    with pytest.raises(UserError, match="has no row 7"):
-        list(read_images(raw, [Place("test/00000.parquet", 7, 0)]))
-    with pytest.raises(UserError, match="is missing"):
-        list(read_images(raw, [Place("test/00009.parquet", 0, 0)]))
+def test_pictures_are_upright_and_slivers_have_a_pixel(evaluate: Evaluate) -> None:
+    evaluation = evaluate(test=1, val=0)
+    turned = Image.new("RGB", (60, 30), "red")
+    exif = turned.getexif()
+    exif[ExifTags.Base.Orientation] = 6
+    file = io.BytesIO()
+    turned.save(file, "JPEG", exif=exif)
+    shapes = [(20_000, 1), (1, 20_000), (1, 1), (90, 30)]
+    images = [file.getvalue(), *(encoded_image(size=shape, form="PNG") for shape in shapes)]
+    row = story_row("test-0", images=[{"bytes": data, "path": None} for data in images])
+    write_stories([row], evaluation.raw / "test")
+    pictures = fit_pictures(evaluation.raw, picture_uses(evaluation.records(), []), 10**6)
+    sizes = [(picture.width, picture.height) for _, picture in sorted(pictures.items())]
+    assert sizes == [(30, 60), (300, 1), (1, 300), (1, 1), (90, 30)]
+    assert 'width="30" height="60"' in evaluation.report()

@@ -4,13 +4,20 @@ import base64
 import hashlib
 import json
 import re
+from contextlib import suppress
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from pipeline.checksums import write_sums
 from pipeline.errors import UserError
+from pipeline.evaluation.compare import compare
+from pipeline.evaluation.predictions import read_predictions
+from pipeline.evaluation.storyboard import draw_storyboard, find_prediction
 from tests.report.conftest import Evaluate, Evaluation, prediction, write_evaluation
 
 NASTY = (
@@ -146,9 +153,55 @@ def test_one_story_without_judge_rank_or_lift_has_a_page_too(evaluate: Evaluate)
     part["figures"] = {"nll": {"value": 1.0, "low": None, "high": None}}
     del part["rows"]["shuffled"]
     (evaluation.folder / "metrics_full.json").write_text(json.dumps(full))
+    write_sums(evaluation.folder)
     html = evaluation.report()
     assert html.count('class="card"') == 1
     assert "of the way" not in html
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(data=st.data())
+def test_anything_in_place_of_a_value_is_a_page_or_one_sentence(
+    evaluate: Evaluate, data: st.DataObject
+) -> None:
+    evaluation = evaluate(test=1, val=0, size=(64, 32))
+    file = data.draw(st.sampled_from(["predictions.jsonl", "metrics_full.json"]))
+    content = json.loads((evaluation.folder / file).read_text())
+    place = content
+    while True:
+        keys = sorted(place) if isinstance(place, dict) else list(range(len(place)))
+        key = data.draw(st.sampled_from(keys))
+        inner = isinstance(place[key], dict | list) and place[key]
+        if not inner or data.draw(st.booleans()):
+            break
+        place = place[key]
+    place[key] = data.draw(ANYTHING)
+    (evaluation.folder / file).write_text(json.dumps(content) + "\n")
+    write_sums(evaluation.folder)
+    try:
+        evaluation.report()
+    except UserError as error:
+        assert "\n" not in str(error) and len(str(error)) < 500
+    if file == "predictions.jsonl":
+        with suppress(UserError):
+            record = find_prediction(evaluation.folder / file, "test-0")
+            draw_storyboard(record, evaluation.raw)
+        with suppress(UserError):
+            records = read_predictions(str(evaluation.folder / file), "test")
+            compare(records, records)
 
 
 def test_what_is_missing_or_broken_is_one_sentence(evaluate: Evaluate) -> None:
@@ -161,16 +214,27 @@ def test_what_is_missing_or_broken_is_one_sentence(evaluate: Evaluate) -> None:
         path.unlink()
         if text is not None:
             path.write_text(text)
-        with pytest.raises(UserError, match=match):
+            write_sums(evaluation.folder)
+        with pytest.raises(UserError, match=match) as raised:
             evaluation.report()
+        assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
         path.write_text(whole[path])
+        write_sums(evaluation.folder)
 
-    fails(predictions, None, r"predictions\.jsonl is missing; run the evaluate stage")
+    fails(predictions, None, r"predictions\.jsonl is missing; run dvc repro evaluate")
     fails(predictions, "", "holds no story")
-    fails(predictions, "{not json\n", "not valid JSON lines")
+    for text in ("{not json", "{}", "null", "[]", "[[]]", "1", '"x"', '{"split": 1}'):
+        fails(predictions, text + "\n", r"is not a predictions file .*\(line 1")
     fails(metrics, None, r"metrics_full\.json is missing")
-    fails(metrics, "{}", "does not hold what the evaluate stage writes")
-    fails(metrics, '{"splits": {}}', "does not hold what the evaluate stage writes")
+    for text in ("{}", "null", "[]", "1", '{"splits": {}}', '{"splits": {"test": null}}'):
+        fails(metrics, text, "does not hold what the evaluate stage writes")
+    fails(metrics, "{", "is not valid JSON")
+    (evaluation.folder / "recall_test.json").write_text("[]")  # which no SHA256SUMS lists
+    assert evaluation.report()
+    predictions.write_text(whole[predictions].replace("A lantern", "a lantern"))
+    with pytest.raises(UserError, match=r"predictions\.jsonl is not what was written"):
+        evaluation.report()
+    predictions.write_text(whole[predictions])
     (evaluation.raw / "test/00000.parquet").unlink()
     with pytest.raises(UserError, match=r"00000\.parquet is missing"):
         evaluation.report()

@@ -125,3 +125,40 @@ def test_read_splits_gives_the_three_parts_alone(tmp_path: Path) -> None:
     write_json(tmp_path / "splits.json", {"train": []})
     with pytest.raises(UserError, match="does not list train, val and test"):
         read_splits(tmp_path / "splits.json")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        None,
+        [],
+        "train",
+        {"train": None, "val": [], "test": []},
+        {"train": {"a": 1}, "val": [], "test": []},
+        {"train": [1], "val": ["b"], "test": ["c"]},
+        {"train": [["a"]], "val": ["b"], "test": ["c"]},
+        {"train": ["a"], "val": [None], "test": ["c"]},
+    ],
+)
+def test_what_is_no_list_of_stories_is_one_sentence(tmp_path: Path, content: object) -> None:
+    write_json(tmp_path / "splits.json", content)
+    with pytest.raises(UserError, match="does not list train, val and test stories"):
+        read_splits(tmp_path / "splits.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"val": ["a", "d"]}, "in train and again in val"),
+        ({"test": ["c", "b"]}, "in val and again in test"),
+        ({"train": ["a", "x" * 9_999, "x" * 9_999]}, "in train and again in train"),
+    ],
+)
+def test_a_story_twice_is_refused(
+    tmp_path: Path, changes: dict[str, list[str]], parts: str
+) -> None:
+    write_json(tmp_path / "splits.json", {"train": ["a"], "val": ["b"], "test": ["c"]} | changes)
+    with pytest.raises(UserError, match=parts) as refused:
+        read_splits(tmp_path / "splits.json")
+    assert len(str(refused.value)) < 500 + len(str(tmp_path))

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +49,27 @@ OWN = {
 """Arguments of each stage besides the data."""
 
 
-def _run(
+def _start(
     folder: Path, world: Any, home: Path, stage: str, *program: str
-) -> subprocess.CompletedProcess[str]:
+) -> "subprocess.Popen[str]":
     paths = {name: str(getattr(world, name)) for name in ("frames", "splits", "images", "texts")}
     arguments = [part for name, path in paths.items() for part in (f"--{name}", path)]
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, *program, *arguments, *OWN[stage]],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), "STORYCACHE_HOME": str(home)},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def _run(
+    folder: Path, world: Any, home: Path, stage: str, *program: str
+) -> "subprocess.CompletedProcess[str]":
+    process = _start(folder, world, home, stage, *program)
+    output, errors = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
 def _finish(folder: Path, world: Any, home: Path, stage: str = "train") -> str:
@@ -124,6 +134,29 @@ def test_killed_three_times_and_byte_identical(world: Any, tiny_gpt2: Path, tmp_
     assert "model/model.safetensors" in whole
     assert "live/plots/metrics/val/nll.tsv" in whole
     assert not list((home / "training").iterdir())  # nothing is left behind
+
+
+@pytest.mark.skipif(os.name != "posix", reason="stops a process for a while")
+def test_two_runs_of_one_training_leave_each_other_alone(
+    world: Any, tiny_gpt2: Path, tmp_path: Path
+) -> None:
+    """As from two clones: the first to end clears up, while the other is amid its epochs."""
+    home = tmp_path / "home"
+    for name in ("slow", "quick"):
+        _params(tmp_path / name, tiny_gpt2)
+    slow = _start(tmp_path / "slow", world, home, "train", "-m", "stages.train")
+    while not list(home.rglob("best-0.safetensors")):
+        assert slow.poll() is None
+        time.sleep(0.001)
+    slow.send_signal(signal.SIGSTOP)
+    _finish(tmp_path / "quick", world, home)
+    assert list(home.rglob("best-*.safetensors")), "the slow run's"
+    slow.send_signal(signal.SIGCONT)
+    _, errors = slow.communicate()
+    assert slow.returncode == 0, errors
+    parts = ("model", "live")
+    assert _files(tmp_path / "slow", *parts) == _files(tmp_path / "quick", *parts)
+    assert not list((home / "training").iterdir())
 
 
 @pytest.mark.parametrize("variant", ["naive", "cached"])

@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
-from tqdm import tqdm
 from transformers import CLIPModel, CLIPTokenizer
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from pipeline.progress import progress_bar
 from pipeline.storyworld.backbones.card import elapsed, write_card
 from pipeline.storyworld.backbones.documents import captions_of
 from pipeline.storyworld.backbones.heads import AttributeHeads
@@ -84,7 +84,7 @@ def _train_attributes(
     """Phase 1: the vision tower names every attribute."""
     tower = [*model.vision_model.parameters(), *model.visual_projection.parameters()]
     optimiser = _optimiser([*tower, *heads.parameters()], recipe)
-    bar = tqdm(range(recipe.attribute_steps), desc="attributes", unit="step")
+    bar = progress_bar(range(recipe.attribute_steps), desc="attributes", unit="step")
     order = _Order(len(frames.labels), recipe)
     for step in bar:
         rows = order.next()
@@ -105,7 +105,7 @@ def _train_contrastive(
 ) -> None:
     """Phase 2: image and caption together, attribute heads kept on."""
     optimiser = _optimiser([*model.parameters(), *heads.parameters()], recipe)
-    bar = tqdm(range(recipe.contrastive_steps), desc="contrastive", unit="step")
+    bar = progress_bar(range(recipe.contrastive_steps), desc="contrastive", unit="step")
     order = _Order(len(frames.labels), recipe)
     ids = torch.empty(0)
     for step in bar:
@@ -147,7 +147,7 @@ def look_closer(name: str, folder: Path) -> None:
     tower = [*model.vision_model.parameters(), *model.visual_projection.parameters()]
     optimiser = _optimiser([*tower, *heads.parameters()], recipe)
     scale = model.logit_scale.detach().exp()
-    bar = tqdm(range(recipe.closer_steps), desc="look closer", unit="step")
+    bar = progress_bar(range(recipe.closer_steps), desc="look closer", unit="step")
     order = _Order(len(frames.labels), recipe)
     for step in bar:
         rows = order.next()
@@ -172,7 +172,7 @@ def _embed_captions(
 ) -> Tensor:
     """Unit embeddings of captions, [N, 512]."""
     parts = []
-    for start in tqdm(range(0, len(captions), recipe.batch), desc="captions", unit="batch"):
+    for start in progress_bar(range(0, len(captions), recipe.batch), desc="captions", unit="batch"):
         tokens = tokenizer(
             captions[start : start + recipe.batch],
             padding=True,

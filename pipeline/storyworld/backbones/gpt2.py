@@ -18,9 +18,9 @@ from pathlib import Path
 
 import torch
 from torch.nn import functional
-from tqdm import tqdm
 from transformers import GPT2Config, GPT2LMHeadModel, GPT2Tokenizer
 
+from pipeline.progress import progress_bar
 from pipeline.storyworld.backbones.card import elapsed, write_card
 from pipeline.storyworld.backbones.documents import (
     KEYWORD_POSITIONS,
@@ -69,7 +69,7 @@ def train_gpt2(out: Path, steps: int = STEPS, seed: int = 1) -> None:
     optimiser = _optimiser(model, LEARNING_RATE)
     batches = document_batches(tokenizer, seed)
     tokens = 0
-    bar = tqdm(range(COPY_STEPS + steps), desc="gpt2", unit="step")
+    bar = progress_bar(range(COPY_STEPS + steps), desc="gpt2", unit="step")
     for step in bar:
         if step < COPY_STEPS:
             half = torch.randint(1, len(tokenizer), (BATCH, COPY_LENGTH))
@@ -115,7 +115,7 @@ def steer_gpt2(folder: Path, seed: int) -> int:
     noise = KEYWORD_NOISE * float(words.weight.detach().std())
     batches = steering_batches(tokenizer, seed)
     tokens = 0
-    bar = tqdm(range(STEERING_STEPS), desc="gpt2, steering", unit="step")
+    bar = progress_bar(range(STEERING_STEPS), desc="gpt2, steering", unit="step")
     for step in bar:
         ids, labels = next(batches)
         embeddings = words(ids)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
+from pipeline.progress import progress_bar
 from pipeline.stories.grounding import frame_captions
 from pipeline.storyworld.arcs import Story, play_story
 from pipeline.storyworld.drawing.pictures import draw_scene
@@ -84,7 +84,7 @@ def draw_frames(prefix: str, n_stories: int, frames_per_story: int, size: int) -
     """Some frames of `n_stories` stories named `prefix-…`, cropped and scaled as CLIP will."""
     stories, pixels, labels, story_of, frame_of = [], [], [], [], []
     for i, (story, picked, width) in enumerate(
-        tqdm(_stories(prefix, n_stories, frames_per_story), total=n_stories, desc="draw")
+        progress_bar(_stories(prefix, n_stories, frames_per_story), total=n_stories, desc="draw")
     ):
         stories.append(story)
         for frame in picked:

@@ -1,0 +1,74 @@
+"""HDF5 files as bytes: built in memory, since the library may crash where its disk fails.
+
+A *sealed* file begins with the SHA-256 of all that follows, in the user block that HDF5 leaves to
+its users, so that damage is found before the library sees it; any HDF5 reader opens it. Only what
+fits into memory is written this way.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import h5py
+from numpy.typing import NDArray
+
+SEAL_BYTES = 512
+"""The least that a user block can be."""
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+class UnreadableError(Exception):
+    """Bytes that are not what was written; the message says why."""
+
+
+def hdf5_bytes(
+    datasets: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any], user_block: int = 0
+) -> bytes:
+    """An HDF5 file of datasets, strings among them as objects, and attributes of the whole.
+
+    The same bytes for the same content: no time stamps, one fixed version of the format.
+
+    Args:
+        user_block: bytes in front that are the caller's own, and are not in the result.
+    """
+    options = {"userblock_size": user_block} if user_block else {}
+    with h5py.File(
+        "in memory", "w", driver="core", backing_store=False, libver=("v110", "v110"), **options
+    ) as file:
+        for name, values in datasets.items():
+            dtype = h5py.string_dtype() if values.dtype == object else values.dtype
+            file.create_dataset(name, data=values, dtype=dtype, track_times=False)
+        for name, value in attributes.items():
+            file.attrs[name] = value
+        # A flush borrows space at the end of the file, which the next one gives back.
+        file.flush()
+        file.flush()
+        image: bytes = file.id.get_file_image()
+    return image
+
+
+def sealed_bytes(datasets: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> bytes:
+    """A sealed HDF5 file; arguments as of `hdf5_bytes`."""
+    content = hdf5_bytes(datasets, attributes, SEAL_BYTES)
+    return _seal(content) + content
+
+
+@contextmanager
+def open_sealed(data: bytes) -> Iterator[h5py.File]:
+    """Open what `sealed_bytes` made.
+
+    Raises:
+        UnreadableError: they are other bytes.
+    """
+    if data.startswith(_SIGNATURE):
+        raise UnreadableError("it is of another version of this code")
+    if data[:SEAL_BYTES] != _seal(data[SEAL_BYTES:]):
+        raise UnreadableError("its content does not match its checksum")
+    with h5py.File(io.BytesIO(data), "r") as file:
+        yield file
+
+
+def _seal(content: bytes) -> bytes:
+    return f"sha256 {hashlib.sha256(content).hexdigest()}\n".encode().ljust(SEAL_BYTES, b"\0")

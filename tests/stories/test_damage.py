@@ -1,0 +1,192 @@
+"""Bits that change on a disk: every reader gives the same rows, or one sentence."""
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import UserError
+from pipeline.features.sources import stream_captions, stream_images
+from pipeline.stories.frames import content_key, read_frames, writing_frames
+from pipeline.stories.images import Place, read_pictures
+from pipeline.stories.parquet import open_parquet, writing_parquet
+from pipeline.stories.schema import STORY_SCHEMA, iter_file, iter_stories, write_stories
+from tests.stories.story_rows import story_row
+
+ROWS = [story_row(f"s{n}", n_frames=2) for n in range(3)]
+Read = Callable[[Path], Any]
+
+damages = st.one_of(
+    st.tuples(st.just("bit"), st.floats(0, 1, exclude_max=True), st.integers(0, 7)),
+    st.tuples(st.just("byte"), st.floats(0, 1, exclude_max=True), st.integers(0, 255)),
+    st.tuples(st.just("cut"), st.floats(0, 1, exclude_max=True), st.just(0)),
+    st.tuples(st.just("zeros"), st.floats(0, 1, exclude_max=True), st.integers(1, 600)),
+)
+
+
+def damaged(data: bytes, damage: tuple[str, float, int]) -> bytes:
+    kind, where, value = damage
+    at = int(where * len(data))
+    if kind == "cut":
+        return data[:at]
+    changed = bytearray(data)
+    if kind == "zeros":
+        changed[at : at + value] = bytes(len(changed[at : at + value]))
+    else:
+        changed[at] = changed[at] ^ (1 << value) if kind == "bit" else value
+    return bytes(changed)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`raw/train/00000.parquet` and `frames.parquet` of the same three stories."""
+    folder = tmp_path_factory.mktemp("damage")
+    write_stories(ROWS, folder / "raw" / "train")
+    with writing_frames(folder / "frames.parquet") as table:
+        for number, row in enumerate(ROWS):
+            table.add([frame(number, row, index) for index in range(2)])
+    return folder
+
+
+def frame(number: int, row: dict[str, Any], index: int) -> dict[str, Any]:
+    return {
+        "split": "train",
+        "story_id": row["story_id"],
+        "frame_index": index,
+        "n_frames": 2,
+        "caption": f"Frame {index} of {row['story_id']}.",
+        "image_file": "train/00000.parquet",
+        "image_row": number,
+        "image_index": index,
+        "image_key": content_key(row["images"][index]["bytes"]),
+        "caption_key": content_key(f"Frame {index} of {row['story_id']}.".encode()),
+    }
+
+
+def embedded_images(folder: Path) -> list[bytes]:
+    images = stream_images(folder / "raw", folder / "frames.parquet", np.arange(6))
+    return [image.data for image in images]
+
+
+def pictures(folder: Path) -> list[bytes]:
+    places = [Place("train/00000.parquet", row, index) for row in range(3) for index in range(2)]
+    return [image.tobytes() for image in read_pictures(folder / "raw", places)]
+
+
+RAW_READERS: dict[str, Read] = {
+    "prepare": lambda folder: list(iter_stories(folder / "raw")),
+    "embed": embedded_images,
+    "report": pictures,
+}
+FRAMES_READERS: dict[str, Read] = {
+    "stages": lambda folder: read_frames(folder / "frames.parquet").to_pylist(),
+    "some columns": lambda folder: read_frames(folder / "frames.parquet", ["caption"]).to_pylist(),
+    "embed": embedded_images,
+    "captions": lambda folder: list(stream_captions(folder / "frames.parquet", np.arange(6))),
+}
+READERS = [
+    *(pytest.param("raw/train/00000.parquet", read, id=f"raw, {name}")
+      for name, read in RAW_READERS.items()),
+    *(pytest.param("frames.parquet", read, id=f"frames, {name}")
+      for name, read in FRAMES_READERS.items()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "read"), READERS)
+@given(damage=damages)
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_damaged_file_gives_the_same_rows_or_one_sentence(
+    folder: Path, name: str, read: Read, damage: tuple[str, float, int]
+) -> None:
+    path = folder / name
+    sound, rows = path.read_bytes(), read(folder)
+    try:
+        path.write_bytes(damaged(sound, damage))
+        assert read(folder) == rows
+    except UserError as error:
+        assert name in str(error)
+        assert len(str(error)) <= 500 and "\n" not in str(error)
+        assert path.read_bytes() != sound
+    finally:
+        path.write_bytes(sound)
+
+
+def test_no_bit_of_the_footer_or_the_seal_changes_a_row(tmp_path: Path, folder: Path) -> None:
+    sound = (folder / "frames.parquet").read_bytes()
+    rows = read_frames(folder / "frames.parquet").to_pylist()
+    path = tmp_path / "frames.parquet"
+    tail = 8 + int.from_bytes(sound[-8:-4], "little") + 64
+    for place in range(len(sound) - tail, len(sound)):
+        changed = bytearray(sound)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        with contextlib.suppress(UserError):
+            assert read_frames(path).to_pylist() == rows
+    for bit in range(32):  # of the footer's length, by which the seal is found
+        changed = bytearray(sound)
+        changed[-8 + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        with pytest.raises(UserError):
+            read_frames(path)
+
+
+@given(damage=damages)
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_damaged_file_of_another_program_ends_in_no_traceback(
+    folder: Path, damage: tuple[str, float, int]
+) -> None:
+    path = folder / "theirs.parquet"
+    pq.write_table(pa.Table.from_pylist(ROWS, schema=STORY_SCHEMA), path)
+    path.write_bytes(damaged(path.read_bytes(), damage))
+    try:
+        list(iter_file(path))
+    except UserError as error:
+        assert "theirs.parquet" in str(error)
+        assert len(str(error)) <= 500 and "\n" not in str(error)
+
+
+def test_page_checksums_of_another_program_are_verified(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.parquet"
+    table = pa.Table.from_pylist(ROWS, schema=STORY_SCHEMA)
+    pq.write_table(table, path, write_page_checksum=True, compression="none", use_dictionary=False)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"s1")] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="cannot be read as parquet"):
+        list(iter_file(path))
+
+
+def test_a_sealed_file_is_parquet_for_everyone_and_for_tools_that_rewrite_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "x.parquet"
+    table = pa.table({"n": [1, 2, 3]})
+    with writing_parquet(path, table.schema) as writer:
+        writer.write_table(table)
+    assert pq.read_table(path).equals(table)
+    rewritten = pq.read_table(path).slice(1)
+    pq.write_table(rewritten, path)  # by hand: what was sealed no longer is
+    with open_parquet(path) as file:
+        assert file.read().equals(rewritten)
+
+
+def test_a_writer_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    path.write_bytes(b"before")
+    table = pa.table({"n": [1]})
+    with pytest.raises(KeyError), writing_parquet(path, table.schema) as writer:
+        writer.write_table(table)
+        raise KeyError
+    assert [file.name for file in tmp_path.iterdir()] == ["x.parquet"]
+    assert path.read_bytes() == b"before"

@@ -84,6 +84,8 @@ def test_a_group_can_be_made_in_code():
         ("model: data/sample/clip", "model: ''", 'clip.model is "", but must be text, not empty'),
         ("top_p: 0.9", "top_p: 1.5", "generate.top_p is 1.5, but must be a number, above 0 and "
          "at most 1"),
+        ("temperature: 1.0", "temperature: 1.0e-39", "generate.temperature is 1e-39, but must be a "
+         "number, 0.001 or more"),
         ("epochs: 2", "# none", "train.epochs is missing; it must be a whole number, 1 or more"),
         ("lambda: 0.5", "lambda: -1", "loss.lambda is -1, but must be a number, 0 or more"),
     ],

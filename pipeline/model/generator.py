@@ -2,7 +2,8 @@
 
 - fusion encoder over the frozen CLIP embeddings of the context (`fusion.py`);
 - two heads that predict the target's CLIP embeddings (`heads.py`);
-- a causal LM, frozen by default, that reads [prefix; prompt; target] (`decoder.py`).
+- a causal LM, frozen by default, that reads [opening; prefix; prompt; target] (`decoder.py`):
+  the opening is what its tokenizer puts before every text, for GPT-2 nothing.
 """
 
 import hashlib

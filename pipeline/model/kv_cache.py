@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 from transformers import Cache, DynamicCache, PretrainedConfig
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 
 class RoomyLayer(DynamicLayer):
@@ -58,12 +58,15 @@ class RoomyLayer(DynamicLayer):
 def roomy_cache(config: PretrainedConfig, room: int) -> Cache:
     """A cache for `room` positions of the decoder that `config` describes.
 
-    Only plain growing layers are replaced: layers of another kind (sliding windows, recurrent
-    states) stay as Transformers makes them for that architecture.
+    Layers of attention are replaced, those with a sliding window too: the mask keeps what is
+    outside of it from sight, in an architecture that has one, and a cache that forgot it by the
+    configuration's word would not equal reading everything at once in one that has none. Layers of
+    another kind (recurrent states) stay as Transformers makes them for that architecture.
     """
+    attention = (DynamicLayer, DynamicSlidingWindowLayer)
     cache = DynamicCache(config=config)
     cache.layers = [
-        RoomyLayer(room) if type(layer) is DynamicLayer else layer for layer in cache.layers
+        RoomyLayer(room) if type(layer) in attention else layer for layer in cache.layers
     ]
     return cache
 

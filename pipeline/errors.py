@@ -24,9 +24,14 @@ class UserError(Exception):
         return f"{text[: LONGEST // 2]} ... {text[-(LONGEST // 2 - 5) :]}"
 
 
-def reason(error: BaseException) -> str:
-    """What a library's error says, fit for a sentence: its first line, short, free of raw bytes."""
-    text = str(error).strip() or type(error).__name__
+def reason(error: BaseException, named: bool = False) -> str:
+    """What a library's error says, fit for a sentence: its first line, short, free of raw bytes.
+
+    With its kind before it if `named`: a KeyError says little more than the key.
+    """
+    kind = type(error).__name__
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip()  # without a terminal's colours
+    text = f"{kind}: {text}" if named and text else text or kind
     line = text[: 10 * LONGEST_REASON].splitlines()[0].rstrip(".")
     line = re.sub(r"""\bb(['"])(\\.|(?!\1).)*(\1|$)""", "bytes", line)
     line = "".join(letter if letter.isprintable() else "?" for letter in line)

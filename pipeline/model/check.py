@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, reason
 from pipeline.model.language_model import text_config
 from pipeline.model.steps import CachedSteps
-from pipeline.pretrained.loading import reason
 
 SHARED, LENGTH = 4, 6
 """Tokens that the two probes have in common, and in all."""
@@ -92,8 +91,8 @@ def _refusing(name: str) -> Iterator[None]:
     except Exception as error:
         raise UserError(
             f"decoder.model {name} cannot read embeddings, so no prefix can stand before its "
-            f"words ({reason(error)}); choose another decoder.model, or try decoder.precision "
-            "float32 if it is not"
+            f"words ({reason(error, named=True)}); choose another decoder.model, or try "
+            "decoder.precision float32 if it is not"
         ) from error
 
 

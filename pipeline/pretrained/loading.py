@@ -15,9 +15,9 @@ from torch import Tensor
 from transformers import AutoConfig
 from transformers.utils import logging
 
+from pipeline.errors import reason
 from pipeline.pretrained.folder import PretrainedFolder
 
-LONGEST_REASON = 200  # characters
 WRONG_KIND = "the folder may be incomplete, or made for another version or another kind of model"
 
 
@@ -99,16 +99,8 @@ def sentences(folder: PretrainedFolder, part: str, advice: str) -> Iterator[None
             ) from error
         if isinstance(error, ImportError):
             advice = "install the package that it needs, or choose another model"
-        raise folder.error(f"{part} cannot be loaded ({reason(error)}); {advice}") from error
-
-
-def reason(error: BaseException) -> str:
-    """The first line of an error, cut to a readable length."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # terminal colours
-    lines = [line.strip() for line in plain.splitlines() if line.strip()]
-    line = "".join(filter(str.isprintable, lines[0])).rstrip(".") if lines else ""
-    said = f"{type(error).__name__}: {line}" if line else type(error).__name__
-    return said if len(said) <= LONGEST_REASON else said[: LONGEST_REASON - 1] + "…"
+        said = reason(error, named=True)
+        raise folder.error(f"{part} cannot be loaded ({said}); {advice}") from error
 
 
 def _check_complete(folder: PretrainedFolder, model: Any, found: dict[str, Any]) -> None:

@@ -101,8 +101,9 @@ def _take(guarded: Path) -> bool:
         file.close()  # its last holder removed it after it was opened here
     file.truncate(0)
     now = time.strftime("%Y-%m-%d %H:%M:%S")
-    file.write(f"process {os.getpid()} on {socket.gethostname()}, since {now}")
-    file.flush()
+    holder = f"process {os.getpid()} on {socket.gethostname()}, since {now}"
+    with contextlib.suppress(OSError):  # a full disk; the lock itself holds
+        os.write(file.fileno(), holder.encode())
     _held[path] = file
     atexit.register(_free, path)
     return True

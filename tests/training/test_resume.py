@@ -1,6 +1,7 @@
 """A killed run goes on, and nothing tells it from an undisturbed one."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +110,15 @@ def _params(folder: Path, gpt2: Path, **gan: Any) -> None:
     YAML(typ="safe", pure=True).dump(params, folder / "params.yaml")
 
 
+@pytest.fixture(scope="module")
+def baseline(world: Any, tiny_gpt2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder of the stage `train`, for the stages after it."""
+    folder = tmp_path_factory.mktemp("baseline") / "run"
+    _params(folder, tiny_gpt2)
+    _finish(folder, world, folder.parent / "home")
+    return folder / "model"
+
+
 def _files(folder: Path, *parts: str) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -161,14 +171,14 @@ def test_two_runs_of_one_training_leave_each_other_alone(
 
 @pytest.mark.parametrize("variant", ["naive", "cached"])
 def test_the_adversarial_stages_killed_and_byte_identical(
-    world: Any, tiny_gpt2: Path, tmp_path: Path, variant: str
+    world: Any, tiny_gpt2: Path, baseline: Path, tmp_path: Path, variant: str
 ) -> None:
     cache = {"subset_stories": 20, "samples_per_story": 2, "refresh_epochs": 1}
     for name in ("whole", "killed"):
         _params(
             tmp_path / name, tiny_gpt2, variant=variant, epochs=3, text_every_steps=1, cache=cache
         )
-        _finish(tmp_path / name, world, tmp_path / f"home-{name}")
+        shutil.copytree(baseline, tmp_path / name / "model")
     whole, killed, home = tmp_path / "whole", tmp_path / "killed", tmp_path / "home-killed"
     for stage in ("captions", "adversarial"):
         _finish(whole, world, tmp_path / "home-whole", stage)
@@ -190,20 +200,23 @@ def test_the_adversarial_stages_killed_and_byte_identical(
     assert not list((home / "training").iterdir())
 
 
-def test_variant_none_is_the_baseline(world: Any, tiny_gpt2: Path, tmp_path: Path) -> None:
+def test_variant_none_is_the_baseline(
+    world: Any, tiny_gpt2: Path, baseline: Path, tmp_path: Path
+) -> None:
     _params(tmp_path / "none", tiny_gpt2, variant="none")
-    for stage in ("train", "captions", "adversarial"):
+    shutil.copytree(baseline, tmp_path / "none" / "model")
+    for stage in ("captions", "adversarial"):
         _finish(tmp_path / "none", world, tmp_path / "home", stage)
     model, final = _files(tmp_path / "none/model", "."), _files(tmp_path / "none/final", ".")
     assert model == final
 
 
 def test_captions_of_another_generator_are_refused(
-    world: Any, tiny_gpt2: Path, tmp_path: Path
+    world: Any, tiny_gpt2: Path, baseline: Path, tmp_path: Path
 ) -> None:
     folder, home = tmp_path / "run", tmp_path / "home"
     _params(folder, tiny_gpt2, variant="cached")
-    _finish(folder, world, home)
+    shutil.copytree(baseline, folder / "model")
     _finish(folder, world, home, "captions")
     params = (folder / "params.yaml").read_text()
     (folder / "params.yaml").write_text(params.replace("top_p: 0.9", "top_p: 0.8"))

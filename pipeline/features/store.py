@@ -1,13 +1,15 @@
 """The feature store: HDF5 shards of content keys and embeddings.
 
 A shard holds `key` (N x 32 uint8, SHA-256 of the content) and `embedding` (N x D float16, unit
-norm), both contiguous, and says in its attributes which encoder wrote it. The bytes of a shard are
-a function of its rows and attributes alone: no time stamps, one fixed file format version.
+norm), both contiguous, and says in its attributes which encoder wrote it, with the SHA-256 of all
+this. The bytes of a shard are a function of its rows and attributes alone: no time stamps, one
+fixed file format version.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,7 @@ from pipeline.errors import UserError
 from pipeline.files import reading, write_bytes, writing
 from pipeline.hdf5 import hdf5_bytes
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SHARD_ROWS = 8192
 BLOCK_ROWS = 1024
 """Rows of a shard that are read at a time."""
@@ -100,13 +102,18 @@ def write_shard(
             f"{keys[bad[0]].tobytes().hex()[:12]}: none is kept in {path.parent}; try "
             "clip.precision float32, or another clip.model"
         )
-    own = {
-        "format_version": FORMAT_VERSION,
-        "dim": stored.shape[1],
-        "dtype": "float16",
-        "sha256": hashlib.sha256(keys.tobytes() + stored.tobytes()).hexdigest(),
-    }
-    write_bytes(path, hdf5_bytes({"key": keys, "embedding": stored}, {**own, **attributes}))
+    own = {"format_version": FORMAT_VERSION, "dim": stored.shape[1], "dtype": "float16"}
+    said = {**own, **attributes}
+    digest = hashlib.sha256(keys.tobytes() + stored.tobytes())
+    digest.update(_attribute_bytes(said))
+    said["sha256"] = digest.hexdigest()
+    write_bytes(path, hdf5_bytes({"key": keys, "embedding": stored}, said))
+
+
+def _attribute_bytes(attributes: Mapping[str, Any]) -> bytes:
+    """What the attributes but the checksum say, the same for the values written and those read."""
+    said = {name: str(value) for name, value in attributes.items() if name != "sha256"}
+    return json.dumps(said, sort_keys=True).encode()
 
 
 def read_shard(
@@ -143,6 +150,7 @@ def read_shard(
         raise UnreadableShardError(str(error).splitlines()[0]) from error
     if attributes.get("format_version") != FORMAT_VERSION:
         raise UnreadableShardError(f"format version {attributes.get('format_version')}")
+    digest.update(_attribute_bytes(attributes))
     if attributes.get("sha256") != digest.hexdigest():
         raise UnreadableShardError("its content does not match its checksum")
     return keys, embeddings, attributes

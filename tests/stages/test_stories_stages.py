@@ -244,7 +244,7 @@ def test_the_recipe_for_the_real_dataset_keeps_the_commit_that_main_is_at(
         assert "nobody/nothing at revision main cannot be opened (there is no such dat" in (
             error_line(run_stage(*DOWNLOAD, **online))
         )
-    assert not (tmp_path / "data").exists()
+    assert not (tmp_path / "data" / "raw").exists()
 
 
 def test_without_network_one_sentence_says_how_to_go_on(

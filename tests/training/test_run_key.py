@@ -6,7 +6,8 @@ from pathlib import Path
 from pipeline.training.checkpoint import TRAINING_CODE, run_key
 
 NO_SAY = {
-    *("checksums.py", "device.py", "errors.py", "files.py", "home.py", "params.py", "tensors.py"),
+    *("checksums.py", "device.py", "errors.py", "files.py", "home.py", "params.py"),
+    *("progress.py", "tensors.py"),
 }
 """Modules beside the rooms that training imports and that do not compute: what they set is in the
 key by its value."""

@@ -1,14 +1,14 @@
 """HDF5 files as bytes: built in memory, since the library may crash where its disk fails.
 
 A *sealed* file begins with the SHA-256 of all that follows, in the user block that HDF5 leaves to
-its users, so that damage is found before the library sees it; any HDF5 reader opens it. Only what
-fits into memory is written this way.
+its users, so that damage is found before the library sees it, which may crash over it or never end;
+any HDF5 reader opens it. Only what fits into memory is written this way.
 """
 
 import hashlib
-import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -52,23 +52,27 @@ def hdf5_bytes(
 def sealed_bytes(datasets: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> bytes:
     """A sealed HDF5 file; arguments as of `hdf5_bytes`."""
     content = hdf5_bytes(datasets, attributes, SEAL_BYTES)
-    return _seal(content) + content
+    return _seal(hashlib.sha256(content).hexdigest()) + content
 
 
 @contextmanager
-def open_sealed(data: bytes) -> Iterator[h5py.File]:
-    """Open what `sealed_bytes` made.
+def open_sealed(path: Path) -> Iterator[h5py.File]:
+    """Open a file of `sealed_bytes`, read through once for its checksum; no more of it is held.
 
     Raises:
-        UnreadableError: they are other bytes.
+        OSError: it cannot be read.
+        UnreadableError: it holds other bytes.
     """
-    if data.startswith(_SIGNATURE):
-        raise UnreadableError("it is of another version of this code")
-    if data[:SEAL_BYTES] != _seal(data[SEAL_BYTES:]):
-        raise UnreadableError("its content does not match its checksum")
-    with h5py.File(io.BytesIO(data), "r") as file:
+    with path.open("rb", buffering=0) as stream:
+        seal = stream.read(SEAL_BYTES)
+        if seal.startswith(_SIGNATURE):
+            raise UnreadableError("it is of another version of this code")
+        if seal != _seal(hashlib.file_digest(stream, "sha256").hexdigest()):
+            raise UnreadableError("its content does not match its checksum")
+    # No locks: files are never written in place, and network file systems refuse them.
+    with h5py.File(path, "r", locking=False) as file:
         yield file
 
 
-def _seal(content: bytes) -> bytes:
-    return f"sha256 {hashlib.sha256(content).hexdigest()}\n".encode().ljust(SEAL_BYTES, b"\0")
+def _seal(digest: str) -> bytes:
+    return f"sha256 {digest}\n".encode().ljust(SEAL_BYTES, b"\0")

@@ -106,10 +106,8 @@ def read_samples(path: Path) -> tuple[Samples, dict[str, Any]]:
         UserError: the file is missing, damaged, or of another version of this code.
     """
     advice = "run the captions stage again (dvc repro -f captions)"
-    with reading(path, advice):
-        data = path.read_bytes()
     try:
-        with open_sealed(data) as file:
+        with reading(path, advice), open_sealed(path) as file:
             attributes = dict(file.attrs)
             if attributes.pop("format_version", None) != FORMAT_VERSION:
                 raise UnreadableError("it is of another version of this code")

@@ -394,23 +394,3 @@ def test_rows_that_are_not_finite_are_never_kept(value: float) -> None:
     cache.add(keys[:1], rows[:1])
     cache.scan()
     assert cache.contains(keys).tolist() == [True, False]
-
-
-def test_rows_of_older_runs_that_are_not_finite_are_passed_over(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    import hashlib
-
-    import h5py
-
-    keys = np.arange(32, dtype=np.uint8).reshape(1, 32)
-    rows = np.full((1, 8), 8**-0.5, np.float16)
-    cache = EncodeCache("text", "f" * 64)
-    cache.add(keys, rows)
-    rows[0, 2] = np.nan
-    with h5py.File(next(cache.folder.glob("*.h5")), "r+") as file:
-        file["embedding"][:] = rows
-        file.attrs["sha256"] = hashlib.sha256(keys.tobytes() + rows.tobytes()).hexdigest()
-    cache.scan()
-    assert not cache.contains(keys).any()
-    assert "NaN or infinite" in capsys.readouterr().err

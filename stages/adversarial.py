@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.errors import UserError, exit_cleanly
 from pipeline.files import writing
 from pipeline.locks import claim_folder, claim_outputs
-from pipeline.model.layout import copy_model, read_params
+from pipeline.model.layout import DISCRIMINATOR_FILE, copy_model, read_params
 from pipeline.params import Params, load_params
 
 GROUPS = {"seed", "loss", "train", "generate", "gan"}
@@ -48,7 +48,7 @@ def _train(paths: argparse.Namespace, params: Params) -> None:
     from pipeline.features.store import FeatureStore
     from pipeline.features.windows import make_windows
     from pipeline.home import storycache_home
-    from pipeline.model.discriminator import DISCRIMINATOR_FILE, Discriminator, save_discriminator
+    from pipeline.model.discriminator import Discriminator, save_discriminator
     from pipeline.model.folder import load_generator, write_generator
     from pipeline.model.language_model import load_prompts
     from pipeline.stories.frames import read_frames

@@ -14,9 +14,10 @@ from pipeline.features.clip import FrozenClip
 from pipeline.features.store import FeatureStore
 from pipeline.locks import claim_outputs
 from pipeline.model.config import Trained
-from pipeline.model.discriminator import DISCRIMINATOR_FILE, load_discriminator
+from pipeline.model.discriminator import load_discriminator
 from pipeline.model.folder import load_generator
 from pipeline.model.language_model import load_prompts
+from pipeline.model.layout import DISCRIMINATOR_FILE
 from pipeline.params import load_params
 from pipeline.stories.splits import read_splits
 

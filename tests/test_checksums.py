@@ -51,13 +51,13 @@ def test_a_folder_is_replaced_whole_or_left_as_it_was(tmp_path: Path) -> None:
 @given(data=st.data())
 def test_whatever_is_damaged_is_one_sentence(tmp_path: Path, data: st.DataObject) -> None:
     folder = write(tmp_path / "eval")
-    check_folder(folder, ["a.json", "b.bin"], REMEDY)
+    check_folder(folder, FILES, REMEDY)
     path = folder / data.draw(st.sampled_from(["a.json", "b.bin", SUMS_FILE]))
     whole = path.read_bytes()
     path.write_bytes(data.draw(damaged(whole)))
     if path.read_bytes() != whole:
         with pytest.raises(UserError, match=r"run dvc repro evaluate$") as raised:
-            check_folder(folder, ["a.json", "b.bin"], REMEDY)
+            check_folder(folder, FILES, REMEDY)
         assert "\n" not in str(raised.value)
 
 

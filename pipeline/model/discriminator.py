@@ -14,9 +14,6 @@ from pipeline.errors import UserError
 from pipeline.files import replacing
 from pipeline.params import DiscriminatorParams
 
-DISCRIMINATOR_FILE = "discriminator.safetensors"
-"""Its name in a model folder."""
-
 
 class Judged(NamedTuple):
     """What the discriminator makes of B pairs."""

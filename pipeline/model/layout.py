@@ -12,6 +12,8 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 PARAMS_FILE = "params.json"
 FILES = (CONFIG_FILE, WEIGHTS_FILE, PARAMS_FILE)
+DISCRIMINATOR_FILE = "discriminator.safetensors"
+"""In the folder of a model that was trained against one."""
 
 _STAGES = {"baseline": " train", "final": " adversarial"}
 """Name of a folder -> the stage that writes it."""
@@ -28,7 +30,8 @@ def check_complete(folder: Path) -> None:
     Raises:
         UserError: names the file that is missing, unreadable or damaged.
     """
-    check_folder(folder, FILES, remedy(folder))
+    further = [name for name in (DISCRIMINATOR_FILE,) if (folder / name).exists()]
+    check_folder(folder, [*FILES, *further], remedy(folder))
 
 
 def copy_model(source: Path, folder: Path) -> None:

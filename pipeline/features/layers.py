@@ -1,10 +1,12 @@
 """Layers of CLIP as they compute the same with less work. Nothing is approximated."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers.activations import QuickGELUActivation
 
 from pipeline.features.preprocess import ImagePreprocessor
@@ -107,13 +109,17 @@ class LastLayer(nn.Module):
             positions = torch.arange(length, device=hidden.device)
             seen = (positions <= self.read_at[:, None])[:, None, None]  # [B, 1, 1, L]
         normed = self.layer.layer_norm1(hidden)
-        attended = F.scaled_dot_product_attention(
-            heads(attention.q_proj(normed[rows, self.read_at])),
-            heads(attention.k_proj(normed)),
-            heads(attention.v_proj(normed)),
-            attn_mask=seen,
-            scale=attention.scale,
-        )
+        # The fused kernel shares rows out among threads, and in float32 a single query then rounds
+        # by its row's place in the batch.
+        exact = hidden.dtype == torch.float32
+        with sdpa_kernel(SDPBackend.MATH) if exact else nullcontext():
+            attended = F.scaled_dot_product_attention(
+                heads(attention.q_proj(normed[rows, self.read_at])),
+                heads(attention.k_proj(normed)),
+                heads(attention.v_proj(normed)),
+                attn_mask=seen,
+                scale=attention.scale,
+            )
         state = hidden[rows, self.read_at] + attention.out_proj(attended.reshape(batch, width))
         state = state + self.layer.mlp(self.layer.layer_norm2(state))
         return state[:, None].expand(-1, length, -1)

@@ -1,12 +1,10 @@
 """Layers of CLIP as they compute the same with less work. Nothing is approximated."""
 
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers.activations import QuickGELUActivation
 
 from pipeline.features.preprocess import ImagePreprocessor
@@ -109,17 +107,35 @@ class LastLayer(nn.Module):
             positions = torch.arange(length, device=hidden.device)
             seen = (positions <= self.read_at[:, None])[:, None, None]  # [B, 1, 1, L]
         normed = self.layer.layer_norm1(hidden)
-        # The fused kernel shares rows out among threads, and in float32 a single query then rounds
-        # by its row's place in the batch.
-        exact = hidden.dtype == torch.float32
-        with sdpa_kernel(SDPBackend.MATH) if exact else nullcontext():
-            attended = F.scaled_dot_product_attention(
-                heads(attention.q_proj(normed[rows, self.read_at])),
-                heads(attention.k_proj(normed)),
-                heads(attention.v_proj(normed)),
-                attn_mask=seen,
-                scale=attention.scale,
-            )
+        attend = _attend_alike if hidden.dtype == torch.float32 else F.scaled_dot_product_attention
+        attended = attend(
+            heads(attention.q_proj(normed[rows, self.read_at])),
+            heads(attention.k_proj(normed)),
+            heads(attention.v_proj(normed)),
+            attn_mask=seen,
+            scale=attention.scale,
+        )
         state = hidden[rows, self.read_at] + attention.out_proj(attended.reshape(batch, width))
         state = state + self.layer.mlp(self.layer.layer_norm2(state))
         return state[:, None].expand(-1, length, -1)
+
+
+def _attend_alike(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, scale: float
+) -> Tensor:
+    """Attention of one query a row, the same to the last digit wherever the row is in its batch.
+
+    PyTorch's kernels share the rows out among threads, and products with a single row then round
+    otherwise at the seams; the fused one for bfloat16 does not.
+
+    Args:
+        query: [B, heads, 1, D]. key, value: [B, heads, L, D].
+        attn_mask: bool [B, 1, 1, L], true where the query looks; None is everywhere.
+
+    Returns:
+        [B, heads, 1, D].
+    """
+    weights = (query * key).sum(dim=-1, keepdim=True) * scale  # [B, heads, L, 1]
+    if attn_mask is not None:
+        weights = weights.masked_fill(~attn_mask.transpose(2, 3), -torch.inf)
+    return (weights.softmax(dim=2) * value).sum(dim=2, keepdim=True)

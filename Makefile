@@ -14,7 +14,7 @@ VENV := PATH="$(CURDIR)/.venv/bin:$$PATH" PYTHONNOUSERSITE=1
 .DELETE_ON_ERROR:
 
 repro: $(READY)
-	@$(VENV) python -m pipeline.after_kill
+	@$(VENV) python -m pipeline.repository.after_kill
 	@$(VENV) dvc repro
 	@echo "Scores, committed and here:"
 	@$(VENV) dvc metrics diff --all --targets metrics.json

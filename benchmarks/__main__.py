@@ -16,8 +16,8 @@ from typing import Any
 from benchmarks.fullsize import run_fullsize
 from benchmarks.ratio import Ratio
 from benchmarks.stage_runs import run_stage
-from pipeline.errors import exit_cleanly
-from pipeline.files import read_json, write_json
+from pipeline.common.errors import exit_cleanly
+from pipeline.common.files import read_json, write_json
 
 RESULTS = Path(__file__).with_name("results.json")
 PARTS = (
@@ -67,7 +67,7 @@ def _print(line: dict[str, Any], ratios: list[Ratio], minutes: float) -> None:
 def _machine() -> dict[str, Any]:
     import torch
 
-    from pipeline.device import resolve_precision
+    from pipeline.compute.device import resolve_precision
 
     return {
         "system": platform.platform(),

@@ -13,15 +13,15 @@ import torch
 
 from benchmarks.ratio import Ratio, write_ratios
 from benchmarks.workbench import Workbench
+from pipeline.adversarial.captions import CachedCaptions, CaptionSource, NaiveCaptions
+from pipeline.adversarial.discriminator import Discriminator
+from pipeline.adversarial.objective import AdversarialObjective
+from pipeline.adversarial.tripwires import Tripwires
 from pipeline.captioning.sampler import Sampler
-from pipeline.model.discriminator import Discriminator
 from pipeline.params import GanParams
-from pipeline.training.adversarial import AdversarialObjective
-from pipeline.training.caption_source import CachedCaptions, CaptionSource, NaiveCaptions
 from pipeline.training.objective import Objective
 from pipeline.training.optimiser import make_optimiser
 from pipeline.training.supervised import SupervisedObjective
-from pipeline.training.tripwires import Tripwires
 
 BATCH = {"supervised": 16, "cached": 16, "hardneg": 16, "naive": 8}
 """Windows a step. Naive has four more sequences for each: with 16 they want 28 GB."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.device import make_deterministic
+from pipeline.compute.device import make_deterministic
 from pipeline.storyworld.rows import sample_rows
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ from torch.nn.functional import normalize
 from transformers import AutoTokenizer, CLIPModel, CLIPProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from pipeline.captioning.contexts import Contexts
+from pipeline.dataset.contexts import Contexts
 from pipeline.model.generator import StoryGenerator
+from pipeline.model.losses import embedding_loss
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import LossParams, TrainParams
-from pipeline.training.losses import embedding_loss
 
 Item = TypeVar("Item")
 

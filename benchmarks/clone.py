@@ -12,7 +12,7 @@ from typing import IO
 from ruamel.yaml import YAML
 
 from benchmarks.stage_runs import ROOT
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 
 @dataclass(frozen=True)

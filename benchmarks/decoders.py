@@ -26,11 +26,11 @@ from transformers.utils import logging
 
 from benchmarks.tiny_decoders import ARCHITECTURES, NoTinyModelError, tiny_decoder
 from pipeline.captioning.decoding import decode_batch, pad_left
-from pipeline.errors import UserError
-from pipeline.files import replacing
+from pipeline.common.errors import UserError
+from pipeline.common.files import replacing
+from pipeline.compute.packed_linear import pack_frozen
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.generator import StoryGenerator
-from pipeline.packed_linear import pack_frozen
 from pipeline.params import GenerateParams
 
 K, DIM = 2, 16

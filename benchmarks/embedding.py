@@ -16,8 +16,8 @@ import torch
 from benchmarks.baselines import PlainClip, bare_clip, bare_images
 from benchmarks.ratio import Ratio, interleaved, write_ratios
 from benchmarks.workbench import FRAMES, RAW
-from pipeline.device import pick_device
-from pipeline.features.clip import FrozenClip
+from pipeline.clip.frozen import FrozenClip
+from pipeline.compute.device import pick_device
 from pipeline.features.embed import embed_images
 from pipeline.features.sources import stream_captions, stream_images
 from pipeline.features.store import FeatureStore

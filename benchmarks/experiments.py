@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.clone import Clone, make_clone
 from benchmarks.ratio import Ratio, write_ratios
 from benchmarks.stage_runs import commands, run_stage
-from pipeline.errors import UserError, exit_cleanly
+from pipeline.common.errors import UserError, exit_cleanly
 
 ROUNDS = 3
 EMBED = ("embed_image", "embed_text")

@@ -14,7 +14,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from benchmarks.stage_runs import ROOT, StageRun, commands, run_stage
-from pipeline.params_yaml import read_yaml
+from pipeline.params.yaml import read_yaml
 
 
 def run_fullsize(folder: Path, stories: int = 30, layers: int = 12) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _rates(folder: Path, stories: int, runs: list[StageRun]) -> dict[str, float]
     """Items per second by wall time, start-up of the process included."""
     import pyarrow.parquet as pq
 
-    from pipeline.stories.splits import read_splits
+    from pipeline.dataset.splits import read_splits
 
     seconds = {run.name: run.seconds for run in runs}
     frames = pq.read_metadata(folder / "data/stories/frames.parquet").num_rows

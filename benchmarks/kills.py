@@ -25,8 +25,8 @@ import psutil
 from ruamel.yaml import YAML
 
 from benchmarks.clone import Clone, make_clone
-from pipeline.errors import UserError, exit_cleanly
-from pipeline.params_yaml import read_yaml
+from pipeline.common.errors import UserError, exit_cleanly
+from pipeline.params.yaml import read_yaml
 
 SMALL: dict[str, dict[str, Any]] = {
     "dataset": {"sample": {"stories": 30, "seed": 7}},
@@ -44,7 +44,7 @@ SMALL: dict[str, dict[str, Any]] = {
 VICTIMS = ("group", "dvc", "stage")
 LONGEST_WAIT = 0.15
 """Between the start of DVC and the kill, of the undisturbed time: longer than any stage takes."""
-REPRO = ("sh", "-c", "python -m pipeline.after_kill && exec dvc repro --verbose")
+REPRO = ("sh", "-c", "python -m pipeline.repository.after_kill && exec dvc repro --verbose")
 """What `make repro` does, in one process that becomes DVC."""
 
 

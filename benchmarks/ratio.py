@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.files import write_json
+from pipeline.common.files import write_json
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from ruamel.yaml import YAML
 
 from benchmarks.ratio import Ratio, write_ratios
 from benchmarks.stage_runs import ROOT, StageRun, commands, run_stage
-from pipeline.errors import exit_cleanly
-from pipeline.files import read_json
-from pipeline.params_yaml import read_yaml
+from pipeline.common.errors import exit_cleanly
+from pipeline.common.files import read_json
+from pipeline.params.yaml import read_yaml
 
 FACTOR = 16
 BATCH_STORIES = 6

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.ratio import Ratio, write_ratios
 from benchmarks.stage_runs import ROOT
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 LIBRARIES_OWN = {
     "GOMP_SPINCOUNT": "300000",

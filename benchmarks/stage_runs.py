@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import UserError
-from pipeline.params_yaml import read_yaml
+from pipeline.common.errors import UserError
+from pipeline.params.yaml import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 LINE = (

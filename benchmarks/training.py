@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.baselines import ON_THE_FLY_BATCH, OnTheFly, PlainClip, bare_step
 from benchmarks.ratio import Ratio, interleaved, write_ratios
 from benchmarks.workbench import Workbench
-from pipeline.training.batching import epoch_batches
+from pipeline.dataset.batching import epoch_batches
 
 ROUNDS = 3
 BATCH = 16

@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM
 
 from benchmarks.baselines import Window
-from pipeline.captioning.contexts import Contexts
-from pipeline.device import make_deterministic, pick_device
-from pipeline.features.clip import FrozenClip
+from pipeline.clip.frozen import FrozenClip
+from pipeline.compute.device import make_deterministic, pick_device
+from pipeline.compute.memory import keep_freed_memory
+from pipeline.dataset.contexts import Contexts
+from pipeline.dataset.examples import FRAME_COLUMNS, Batch, Examples, make_examples
+from pipeline.dataset.windows import Windows, make_windows
 from pipeline.features.sources import stream_images
 from pipeline.features.store import FeatureStore
-from pipeline.features.windows import Windows, make_windows
 from pipeline.model.folder import load_generator
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import Params, load_params
 from pipeline.stories.frames import read_frames
-from pipeline.training.examples import FRAME_COLUMNS, Batch, Examples, make_examples
-from pipeline.training.memory import keep_freed_memory
 from pipeline.training.optimiser import make_optimiser
 from pipeline.training.supervised import SupervisedObjective
 

@@ -7,7 +7,7 @@ they load, and a signal may come while they do. A setting of the user's own stay
 import os
 import sys
 
-from pipeline.process import end_with_dvc, leave_at_signals
+from pipeline.common.process import end_with_dvc, leave_at_signals
 
 SETTINGS = {
     # How often an OpenMP thread that waits looks again before it sleeps. GNU's default, 300,000,

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from pipeline.errors import UserError, exit_cleanly
-from pipeline.files import writing
-from pipeline.locks import claim_folder, claim_outputs
+from pipeline.common.errors import UserError, exit_cleanly
+from pipeline.common.files import writing
+from pipeline.common.locks import claim_folder, claim_outputs
 from pipeline.model.layout import DISCRIMINATOR_FILE, copy_model, read_params
 from pipeline.params import Params, load_params
 
@@ -39,22 +39,25 @@ def _train(paths: argparse.Namespace, params: Params) -> None:
     """Every variant but `none`, which need not wait for these imports."""
     import torch
 
-    from pipeline.captioning.contexts import Contexts
+    from pipeline.adversarial.captions import make_source
+    from pipeline.adversarial.discriminator import Discriminator, save_discriminator
+    from pipeline.adversarial.objective import AdversarialObjective
+    from pipeline.adversarial.tripwires import TRIPWIRE_STORIES, Tripwires
     from pipeline.captioning.sampler import Sampler
     from pipeline.captioning.samples import read_samples
-    from pipeline.checksums import replacing_folder
-    from pipeline.device import make_deterministic, pick_device
-    from pipeline.features.clip import FrozenClip
+    from pipeline.clip.frozen import FrozenClip
+    from pipeline.common.checksums import replacing_folder
+    from pipeline.common.home import storycache_home
+    from pipeline.compute.device import make_deterministic, pick_device
+    from pipeline.compute.memory import keep_freed_memory
+    from pipeline.dataset.contexts import Contexts
+    from pipeline.dataset.examples import FRAME_COLUMNS, make_examples
+    from pipeline.dataset.splits import read_splits
+    from pipeline.dataset.windows import make_windows
     from pipeline.features.store import FeatureStore
-    from pipeline.features.windows import make_windows
-    from pipeline.home import storycache_home
-    from pipeline.model.discriminator import Discriminator, save_discriminator
     from pipeline.model.folder import load_generator, write_generator
     from pipeline.model.language_model import load_prompts
     from pipeline.stories.frames import read_frames
-    from pipeline.stories.splits import read_splits
-    from pipeline.training.adversarial import AdversarialObjective
-    from pipeline.training.caption_source import make_source
     from pipeline.training.checkpoint import (
         PIPELINE,
         TRAINING_CODE,
@@ -63,11 +66,8 @@ def _train(paths: argparse.Namespace, params: Params) -> None:
         table_bytes,
     )
     from pipeline.training.curves import Curves
-    from pipeline.training.examples import FRAME_COLUMNS, make_examples
     from pipeline.training.loop import train_loop
-    from pipeline.training.memory import keep_freed_memory
     from pipeline.training.supervised import SupervisedObjective
-    from pipeline.training.tripwires import TRIPWIRE_STORIES, Tripwires
 
     gan = params.gan
     used = params.model_dump(mode="json", by_alias=True, include=GROUPS)

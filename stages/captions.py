@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.captioning.samples import Samples, write_samples
-from pipeline.device import make_deterministic, pick_device
-from pipeline.errors import UserError, exit_cleanly
+from pipeline.common.errors import UserError, exit_cleanly
+from pipeline.common.home import storycache_home
+from pipeline.common.locks import claim_outputs
+from pipeline.compute.device import make_deterministic, pick_device
 from pipeline.features.store import FeatureStore
-from pipeline.home import storycache_home
-from pipeline.locks import claim_outputs
 from pipeline.params import load_params
 
 
@@ -35,14 +35,14 @@ def main() -> None:
 
     # Imported here: what the two other variants need not wait for.
     from pipeline.captioning.cache import CaptionCache, sample_once
-    from pipeline.captioning.contexts import CONTEXT_COLUMNS, Contexts
     from pipeline.captioning.sampler import Sampler
-    from pipeline.features.clip import FrozenClip
-    from pipeline.features.windows import make_windows
+    from pipeline.clip.frozen import FrozenClip
+    from pipeline.dataset.contexts import CONTEXT_COLUMNS, Contexts
+    from pipeline.dataset.splits import read_splits
+    from pipeline.dataset.windows import make_windows
     from pipeline.model.folder import load_generator
     from pipeline.model.language_model import load_prompts
     from pipeline.stories.frames import read_frames
-    from pipeline.stories.splits import read_splits
 
     # --- which stories
     images = FeatureStore.open(paths.images)

@@ -4,7 +4,7 @@ Every stage checks the whole file, but an edit that no other stage depends on, s
 nobody knows, would run none.
 """
 
-from pipeline.errors import exit_cleanly
+from pipeline.common.errors import exit_cleanly
 from pipeline.params import load_params
 
 

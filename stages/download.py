@@ -5,10 +5,10 @@ import functools
 import itertools
 from pathlib import Path
 
-from pipeline.errors import UserError, exit_cleanly
-from pipeline.locks import claim_outputs
+from pipeline.common.errors import UserError, exit_cleanly
+from pipeline.common.locks import claim_outputs
+from pipeline.common.progress import progress_bar
 from pipeline.params import DatasetParams, load_params
-from pipeline.progress import progress_bar
 from pipeline.sources.hub import hub_stories
 from pipeline.sources.parquet import parquet_stories
 from pipeline.sources.source import Source

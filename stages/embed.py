@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from pipeline.errors import exit_cleanly
-from pipeline.features.clip import FrozenClip
+from pipeline.clip.frozen import FrozenClip
+from pipeline.common.errors import exit_cleanly
+from pipeline.common.locks import claim_outputs
 from pipeline.features.embed import embed_images, embed_texts
-from pipeline.locks import claim_outputs
 from pipeline.params import load_params
 
 

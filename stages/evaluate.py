@@ -4,22 +4,22 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipeline.device import make_deterministic, pick_device
-from pipeline.errors import exit_cleanly
+from pipeline.adversarial.discriminator import load_discriminator
+from pipeline.clip.frozen import FrozenClip
+from pipeline.common.errors import exit_cleanly
+from pipeline.common.locks import claim_outputs
+from pipeline.compute.device import make_deterministic, pick_device
+from pipeline.dataset.splits import read_splits
 from pipeline.evaluation.critic import Critic
 from pipeline.evaluation.evaluate import Subject, evaluate
 from pipeline.evaluation.judge import Judge
 from pipeline.evaluation.scorer import CaptionScorer
-from pipeline.features.clip import FrozenClip
 from pipeline.features.store import FeatureStore
-from pipeline.locks import claim_outputs
 from pipeline.model.config import Trained
-from pipeline.model.discriminator import load_discriminator
 from pipeline.model.folder import load_generator
 from pipeline.model.language_model import load_prompts
 from pipeline.model.layout import DISCRIMINATOR_FILE
 from pipeline.params import load_params
-from pipeline.stories.splits import read_splits
 
 
 def main() -> None:

@@ -4,10 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipeline.errors import exit_cleanly
-from pipeline.locks import claim_outputs
+from pipeline.common.errors import exit_cleanly
+from pipeline.common.locks import claim_outputs
 from pipeline.params import load_params
-from pipeline.stories.catalogue import prepare
+from pipeline.prepare.catalogue import prepare
 
 
 def main() -> None:

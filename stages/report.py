@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from pipeline.errors import exit_cleanly
-from pipeline.locks import claim_outputs
+from pipeline.common.errors import exit_cleanly
+from pipeline.common.locks import claim_outputs
 from pipeline.params import load_params
 from pipeline.report.report import PAGE_FILE, write_report
 

@@ -4,11 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipeline.errors import exit_cleanly
-from pipeline.files import write_json
-from pipeline.locks import claim_outputs
+from pipeline.common.errors import exit_cleanly
+from pipeline.common.files import write_json
+from pipeline.common.locks import claim_outputs
+from pipeline.dataset.splits import PARTS, make_splits, story_lengths
 from pipeline.params import load_params
-from pipeline.stories.splits import PARTS, make_splits, story_lengths
 
 
 def main() -> None:

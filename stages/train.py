@@ -5,24 +5,24 @@ from pathlib import Path
 
 import torch
 
-from pipeline.device import make_deterministic, pick_device
-from pipeline.errors import exit_cleanly
+from pipeline.common.errors import exit_cleanly
+from pipeline.common.home import storycache_home
+from pipeline.common.locks import claim_folder, claim_outputs
+from pipeline.compute.device import make_deterministic, pick_device
+from pipeline.compute.memory import keep_freed_memory
+from pipeline.dataset.examples import FRAME_COLUMNS, make_examples
+from pipeline.dataset.splits import read_splits
+from pipeline.dataset.windows import make_windows
 from pipeline.features.store import FeatureStore
-from pipeline.features.windows import make_windows
-from pipeline.home import storycache_home
-from pipeline.locks import claim_folder, claim_outputs
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.folder import save_generator
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts
 from pipeline.params import load_params
 from pipeline.stories.frames import read_frames
-from pipeline.stories.splits import read_splits
 from pipeline.training.checkpoint import TRAINING_CODE, Checkpoints, run_key, table_bytes
 from pipeline.training.curves import Curves
-from pipeline.training.examples import FRAME_COLUMNS, make_examples
 from pipeline.training.loop import train_loop
-from pipeline.training.memory import keep_freed_memory
 from pipeline.training.supervised import SupervisedObjective
 
 GROUPS = {"seed", "context", "fusion", "decoder", "prompt", "loss", "train"}

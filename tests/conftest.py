@@ -46,7 +46,7 @@ def refuse_packing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., No
     words, as a processor without kernels for them does."""
     import torch
 
-    from pipeline.packed_linear import can_pack
+    from pipeline.compute.packed_linear import can_pack
 
     pack = torch.ops.mkldnn._reorder_linear_weight
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.params_yaml import read_yaml
+from pipeline.params.yaml import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 IN_GIT = {"metrics.json"}
@@ -56,7 +56,7 @@ stages:
 
 def after_kill(folder: Path) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.after_kill"],
+        [sys.executable, "-m", "pipeline.repository.after_kill"],
         cwd=folder,
         env={"PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.captioning.contexts import Contexts
 from pipeline.captioning.generate import story_seed
 from pipeline.captioning.sampler import Sampler, sample_key
 from pipeline.captioning.samples import Samples, read_samples, write_samples
-from pipeline.errors import UserError
-from pipeline.home import in_home
-from pipeline.progress import progress_bar
+from pipeline.common.errors import UserError
+from pipeline.common.home import in_home
+from pipeline.common.progress import progress_bar
+from pipeline.dataset.contexts import Contexts
 
 CHUNK_BATCHES = 2
 """Batches of captions between two files: what a kill can lose."""

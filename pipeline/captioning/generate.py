@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.captioning.decoding import Decoded, decode_batch, pad_left
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import position_limit
 from pipeline.model.prompt import PromptBuilder

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.captioning.contexts import Contexts
 from pipeline.captioning.generate import Caption, generate_captions
 from pipeline.captioning.samples import Samples
-from pipeline.features.clip import FrozenClip
+from pipeline.clip.frozen import FrozenClip
+from pipeline.dataset.contexts import Contexts
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import GenerateParams

@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import UserError
-from pipeline.files import reading, write_bytes
-from pipeline.hdf5 import UnreadableError, open_sealed, sealed_bytes
+from pipeline.common.errors import UserError
+from pipeline.common.files import reading, write_bytes
+from pipeline.common.hdf5 import UnreadableError, open_sealed, sealed_bytes
 
 FORMAT_VERSION = 2
 

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline.adversarial.discriminator import Discriminator
+from pipeline.clip.frozen import FrozenClip
 from pipeline.evaluation.bootstrap import Figure, mean_of
 from pipeline.evaluation.references import GROUND_TRUTH, MODEL, SHUFFLED
 from pipeline.evaluation.scorer import CaptionScorer
 from pipeline.evaluation.scores import Columns
-from pipeline.features.clip import FrozenClip
-from pipeline.model.discriminator import Discriminator
 
 SCORE = "d_score"
 """The column of its scores."""

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.checksums import replacing_folder
-from pipeline.errors import UserError
+from pipeline.common.checksums import replacing_folder
+from pipeline.common.errors import UserError
+from pipeline.common.files import write_json, write_jsonl
+from pipeline.common.progress import progress_bar
 from pipeline.evaluation.captions import all_rows, write_captions
 from pipeline.evaluation.critic import Critic, critic_figures
 from pipeline.evaluation.figures import row_figures, split_figures
@@ -31,11 +33,9 @@ from pipeline.evaluation.stories import COLUMNS, SplitStories
 from pipeline.evaluation.summary import SplitSummary, headline, settings, summarise
 from pipeline.evaluation.targets import PoolTargets, SplitTargets
 from pipeline.features.store import FeatureStore
-from pipeline.files import write_json, write_jsonl
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import GenerateParams, LossParams
-from pipeline.progress import progress_bar
 from pipeline.stories.frames import read_frames
 
 SPLITS = ("val", "test")

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.clip.frozen import FrozenClip
 from pipeline.evaluation.scorer import CaptionScorer
 from pipeline.features.cache import EncodeCache
-from pipeline.features.clip import FrozenClip
 from pipeline.features.embed import cache_images
 
 

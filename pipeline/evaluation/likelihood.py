@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.dataset.examples import FRAME_COLUMNS, Batch, make_examples
+from pipeline.dataset.windows import Windows
 from pipeline.evaluation.stories import CHUNK_STORIES, Chunk, SplitStories
-from pipeline.features.windows import Windows
 from pipeline.model.generator import Encoded, StoryGenerator
+from pipeline.model.losses import embedding_loss
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import LossParams
-from pipeline.training.examples import FRAME_COLUMNS, Batch, make_examples
-from pipeline.training.losses import embedding_loss
 
 NLL = "nll"
 """The true caption after the story's own prefix and prompt."""

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.common.files import write_json
 from pipeline.evaluation.histogram import histogram
 from pipeline.evaluation.scores import Columns
-from pipeline.files import write_json
 
 COSINE_BIN, WORDS_BIN = 0.02, 5.0
 RECALL_AT = (1, 2, 3, 5, 10, 20, 50, 100)

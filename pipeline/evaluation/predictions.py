@@ -7,9 +7,9 @@ from typing import Annotated, Any, NotRequired
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from pipeline.checksums import check_file
-from pipeline.errors import UserError
-from pipeline.files import reading
+from pipeline.common.checksums import check_file
+from pipeline.common.errors import UserError
+from pipeline.common.files import reading
 
 PREDICTIONS = Path("data/eval/predictions.jsonl")
 WORKSPACE = "workspace"

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.dataset.windows import Windows, make_windows
 from pipeline.evaluation.pools import pools
 from pipeline.evaluation.references import derangement, other_members, reference_frames
 from pipeline.features.store import FeatureStore, key_array
-from pipeline.features.windows import Windows, make_windows
 
 CHUNK_STORIES = 256
 """Stories whose features are held at a time where nothing is compared across stories."""

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.common.home import in_home, storycache_home
 from pipeline.features.store import KeyIndex, UnreadableShardError, read_shard, write_shard
-from pipeline.home import in_home, storycache_home
 
 
 class EncodeCache:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from pipeline.clip.frozen import FrozenClip
 from pipeline.features.cache import EncodeCache
-from pipeline.features.clip import FrozenClip
 from pipeline.stories.frames import content_key
 
 CHUNK_BATCHES = 32

@@ -17,14 +17,14 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from pipeline.errors import UserError
+from pipeline.clip.folder import Modality
+from pipeline.clip.frozen import FrozenClip
+from pipeline.common.errors import UserError
+from pipeline.common.progress import progress_bar
 from pipeline.features.cache import EncodeCache
-from pipeline.features.clip import FrozenClip
-from pipeline.features.clip_folder import Modality
 from pipeline.features.prefetch import prefetched
 from pipeline.features.sources import RawImage, stream_captions, stream_images
 from pipeline.features.store import SHARD_ROWS, KeyIndex, key_array, publish_shards
-from pipeline.progress import progress_bar
 from pipeline.stories.frames import content_key, read_frames
 
 Input = TypeVar("Input")

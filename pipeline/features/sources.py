@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from pipeline.images.reader import Place, read_images
 from pipeline.stories.frames import open_frames
-from pipeline.stories.images import Place, read_images
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.errors import UserError
-from pipeline.files import reading, write_bytes, writing
-from pipeline.hdf5 import UnreadableError, open_sealed, sealed_bytes
+from pipeline.common.errors import UserError
+from pipeline.common.files import reading, write_bytes, writing
+from pipeline.common.hdf5 import UnreadableError, open_sealed, sealed_bytes
 
 FORMAT_VERSION = 2
 SHARD_ROWS = 8192

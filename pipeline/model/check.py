@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.errors import UserError, reason
+from pipeline.common.errors import UserError, reason
 from pipeline.model.language_model import text_config
 from pipeline.model.steps import CachedSteps
 

@@ -5,10 +5,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipeline.errors import UserError
-from pipeline.files import read_json, write_json
+from pipeline.common.errors import UserError
+from pipeline.common.files import read_json, write_json
 from pipeline.model.layout import PARAMS_FILE, read_params, remedy
 from pipeline.params import DecoderParams, FusionParams, LossParams, PromptParams
+from pipeline.params.group import unset_keys
 
 
 class GeneratorConfig(BaseModel):
@@ -72,11 +73,14 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def _validated(model: type[Model], values: Any, path: Path) -> Model:
     try:
-        return model.model_validate(values)
+        found = model.model_validate(values)
+        problem = next((f"{'.'.join(key)}: missing" for key in unset_keys(found)), None)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        problem = f"{'.'.join(map(str, first['loc'])) or 'the whole file'}: {first['msg']}"
+    if problem is not None:
         raise UserError(
-            f"{path}: {key}: {first['msg']}; the model was written by another version of this "
-            f"code, so delete {path.parent} and {remedy(path.parent)}"
-        ) from None
+            f"{path}: {problem}; the model was written by another version of this code, so delete "
+            f"{path.parent} and {remedy(path.parent)}"
+        )
+    return found

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.compute.packed_linear import PackedLinear
 from pipeline.model.check import check_model
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.head_nll import head_nll
 from pipeline.model.language_model import check_room
-from pipeline.packed_linear import PackedLinear
 
 
 class PrefixDecoder(nn.Module):

@@ -12,9 +12,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from pipeline.checksums import replacing_folder
-from pipeline.errors import UserError
-from pipeline.files import replacing, write_json
+from pipeline.common.checksums import replacing_folder
+from pipeline.common.errors import UserError
+from pipeline.common.files import replacing, write_json
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.layout import (

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from pipeline.device import pick_device, pick_dtype
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.compute.device import pick_device, pick_dtype
+from pipeline.compute.packed_linear import pack_frozen
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.decoder import PrefixDecoder
 from pipeline.model.fusion import FusionEncoder
 from pipeline.model.heads import EmbeddingHead
 from pipeline.model.language_model import find_decoder, load_language_model, load_prompts
-from pipeline.packed_linear import pack_frozen
 
 
 class Encoded(NamedTuple):

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from pipeline.packed_linear import PackedLinear
+from pipeline.compute.packed_linear import PackedLinear
 
 LOGITS_AT_A_TIME = 2**23
 """32 MB in float32: more are slower to write and read, fewer rows are slower to multiply."""

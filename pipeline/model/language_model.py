@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from pipeline.attention import use_fastest_attention
-from pipeline.device import pick_device
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.compute.attention import use_fastest_attention
+from pipeline.compute.device import pick_device
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import DecoderParams

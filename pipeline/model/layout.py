@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pipeline.checksums import check_folder, replacing_folder
-from pipeline.errors import UserError
-from pipeline.files import read_json
+from pipeline.common.checksums import check_folder, replacing_folder
+from pipeline.common.errors import UserError
+from pipeline.common.files import read_json
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"

@@ -19,7 +19,7 @@ it stands before the decoder's prefix (`PromptBuilder.opening`).
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.params import PromptParams

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.pretrained.hub import fetch
 from pipeline.pretrained.weights import (
     SAFETENSORS,

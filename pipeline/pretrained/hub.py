@@ -6,8 +6,8 @@ same as safetensors, which is what Transformers takes as well.
 
 from pathlib import Path
 
-from pipeline.files import read_json, write_json
-from pipeline.home import storycache_home
+from pipeline.common.files import read_json, write_json
+from pipeline.common.home import storycache_home
 from pipeline.pretrained.weights import SAFETENSORS, TORCH, weight_files
 
 SMALL_FILES = ["*.json", "*.txt", "*.model", "*.spm", "*.bpe", "*.tiktoken", "*.jinja"]

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import AutoConfig
 from transformers.utils import logging
 
-from pipeline.errors import reason
+from pipeline.common.errors import reason
 from pipeline.pretrained.folder import PretrainedFolder
 
 WRONG_KIND = "the folder may be incomplete, or made for another version or another kind of model"

@@ -120,6 +120,13 @@ def _bar(
 def _ticks(axis: Axis, metric: str) -> list[tuple[float, str]]:
     style = wording(metric).style
     if style == "number":
-        return [(axis.at(tick), number(tick, "count") if tick == round(tick) else
-                 f"{tick:g}".replace("-", "\N{MINUS SIGN}")) for tick in axis.ticks]  # fmt: skip
+        return [
+            (
+                axis.at(tick),
+                number(tick, "count")
+                if tick == round(tick)
+                else f"{tick:g}".replace("-", "\N{MINUS SIGN}"),
+            )
+            for tick in axis.ticks
+        ]
     return [(axis.at(tick), number(tick, style)) for tick in axis.ticks]

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.errors import UserError
-from pipeline.files import read_json
+from pipeline.common.errors import UserError
+from pipeline.common.files import read_json
 from pipeline.report.chart import Chart, run_chart
 from pipeline.report.measures import Measure, Measures, parse_measures
 from pipeline.report.wording import wording

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.evaluation.predictions import Record
+from pipeline.images.reader import Place
 from pipeline.report.chart import Axis
 from pipeline.report.pictures import Picture, Use
-from pipeline.stories.images import Place
 
 PREDICTIONS_FILE = "predictions.jsonl"
 MODEL, TRUTH, COPY = "model", "ground_truth", "copy_last"

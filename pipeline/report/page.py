@@ -12,7 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.files import write_bytes
+from pipeline.common.files import write_bytes
 from pipeline.report import wording
 from pipeline.report.chart import CHARTED, Chart, row_chart
 from pipeline.report.comparison import Comparison
@@ -78,8 +78,11 @@ def render(report: Report) -> str:
         split=split,
         measures=measures,
         sentence=headline_sentence(measures),
-        headlines=[(name, headline) for name in HEADLINES
-                   if (headline := _headline(measures, name)) is not None],
+        headlines=[
+            (name, headline)
+            for name in HEADLINES
+            if (headline := _headline(measures, name)) is not None
+        ],
         good=_sentences(found, True),
         bad=_sentences(found, False),
         charts=_charts(measures),
@@ -89,7 +92,7 @@ def render(report: Report) -> str:
         k=len(report.cards[0].context) if report.cards else 0,
         has_judge=any(card.record.get("judge_score") is not None for card in report.cards),
         has_rank=any(card.record.get("rank") is not None for card in report.cards),
-    )  # fmt: skip
+    )
 
 
 def _own(name: str) -> str:

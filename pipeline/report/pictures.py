@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from pipeline.errors import UserError
-from pipeline.stories.images import Place, read_pictures
-from pipeline.stories.pixels import decode
+from pipeline.common.errors import UserError
+from pipeline.images.pixels import decode
+from pipeline.images.reader import Place, read_pictures
 
 
 @dataclass(frozen=True)

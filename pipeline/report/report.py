@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from pipeline.checksums import check_folder
-from pipeline.errors import UserError
+from pipeline.common.checksums import check_folder
+from pipeline.common.errors import UserError
 from pipeline.evaluation.predictions import REMEDY, read_records
+from pipeline.images.reader import Place
 from pipeline.report.comparison import Comparison, compare, here, read_runs
 from pipeline.report.gallery import (
     PREDICTIONS_FILE,
@@ -16,7 +17,6 @@ from pipeline.report.gallery import (
 from pipeline.report.measures import METRICS_FILE, Measures, read_measures
 from pipeline.report.page import Report, render, write_page
 from pipeline.report.pictures import Picture, fit_pictures
-from pipeline.stories.images import Place
 
 PAGE_FILE = "index.html"
 UNSEEN = Picture(b"", 1000, 1000)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.errors import UserError, reason
+from pipeline.common.errors import UserError, reason
 from pipeline.stories.schema import Row
 
 

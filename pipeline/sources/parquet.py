@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.common.parquet import open_parquet
 from pipeline.sources.beside import with_bytes
 from pipeline.sources.source import Rows, Source
 from pipeline.stories.columns import check_columns
-from pipeline.stories.parquet import open_parquet
 from pipeline.stories.schema import SPLITS, Row, Split, iter_file, parquet_files
 
 # What names a split in the files of the Hub.

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import types as kinds
 
-from pipeline.errors import UserError, reason
+from pipeline.common.errors import UserError, reason
 
 STORY_SCHEMA = pa.schema(
     [

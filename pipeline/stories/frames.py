@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.errors import UserError
-from pipeline.stories.parquet import open_parquet, writing_parquet
+from pipeline.common.errors import UserError
+from pipeline.common.parquet import open_parquet, writing_parquet
 
 KEY_BYTES = 32
 ROWS_PER_TABLE = 256

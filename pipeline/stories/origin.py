@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
-from pipeline.files import read_json, write_json
+from pipeline.common.errors import UserError
+from pipeline.common.files import read_json, write_json
 
 NAME = "source.json"
 

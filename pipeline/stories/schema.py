@@ -14,10 +14,10 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import UserError, reason
-from pipeline.files import writing
+from pipeline.common.errors import UserError, reason
+from pipeline.common.files import writing
+from pipeline.common.parquet import open_parquet, writing_parquet
 from pipeline.stories.columns import NEEDED, STORY_SCHEMA, Row, check_columns, row_of, story_row
-from pipeline.stories.parquet import open_parquet, writing_parquet
 
 __all__ = [
     "NEEDED",

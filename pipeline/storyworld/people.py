@@ -27,9 +27,23 @@ MALE_NAMES = tuple(
     "Vincent William Zeno".split()
 )
 ROLES = (
-    "baker", "carpenter", "doctor", "farmer", "fisher", "gardener", "musician", "painter",
-    "pilot", "sailor", "student", "tailor", "teacher", "traveller", "watchmaker", "writer",
-)  # fmt: skip
+    "baker",
+    "carpenter",
+    "doctor",
+    "farmer",
+    "fisher",
+    "gardener",
+    "musician",
+    "painter",
+    "pilot",
+    "sailor",
+    "student",
+    "tailor",
+    "teacher",
+    "traveller",
+    "watchmaker",
+    "writer",
+)
 
 
 def draw_cast(rng: random.Random, size: int) -> tuple[Person, ...]:

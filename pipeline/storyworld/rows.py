@@ -10,7 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any, Literal
 
-from pipeline.process import end_with_parent, holding_signals
+from pipeline.common.process import end_with_parent, holding_signals
 from pipeline.storyworld.drawing.pictures import draw_scene, encode_jpeg
 from pipeline.storyworld.prose import told_story
 from pipeline.storyworld.tables import think_aloud

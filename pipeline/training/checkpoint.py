@@ -21,9 +21,9 @@ import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import UserError
-from pipeline.home import in_home
-from pipeline.tensors import load_tensors, save_tensors
+from pipeline.common.errors import UserError
+from pipeline.common.home import in_home
+from pipeline.common.tensors import load_tensors, save_tensors
 from pipeline.training.optimiser import load_optimiser_state, optimiser_state
 
 CHECKPOINT_FILE = "checkpoint.safetensors"

@@ -5,7 +5,7 @@ from types import TracebackType
 
 from dvclive.live import Live
 
-from pipeline.files import writing
+from pipeline.common.files import writing
 
 
 class _Tables(Live):

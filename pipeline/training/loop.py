@@ -11,14 +11,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.common.progress import progress_bar
+from pipeline.dataset.batching import epoch_batches
+from pipeline.dataset.examples import Examples
 from pipeline.model.generator import StoryGenerator
 from pipeline.params import TrainParams
-from pipeline.progress import progress_bar
-from pipeline.training.batching import epoch_batches
 from pipeline.training.checkpoint import Checkpoints, Progress
 from pipeline.training.curves import Curves
-from pipeline.training.examples import Examples
 from pipeline.training.objective import Objective, Verdict
 from pipeline.training.optimiser import learning_rate, make_optimiser
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from pipeline.dataset.examples import Batch
 from pipeline.model.generator import Encoded, StoryGenerator
+from pipeline.model.losses import embedding_loss, text_loss
 from pipeline.params import LossParams
-from pipeline.training.examples import Batch
-from pipeline.training.losses import embedding_loss, text_loss
 from pipeline.training.objective import Objective
 
 

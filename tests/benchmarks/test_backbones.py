@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 from benchmarks.backbones import CLIP_VOCABULARY, GPT2_VOCABULARY, build_clip, build_gpt2
-from pipeline.features.clip import FrozenClip
+from pipeline.clip.frozen import FrozenClip
 
 TEXTS = ["Mara opens the door and looks into the hall.", "She runs on, over the bridge."] * 3
 

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from benchmarks.baselines import OnTheFly, PlainClip, Window, bare_clip, bare_images, one_at_a_time
-from pipeline.captioning.contexts import Contexts
 from pipeline.captioning.generate import generate_captions
-from pipeline.features.clip import FrozenClip
+from pipeline.clip.frozen import FrozenClip
+from pipeline.dataset.contexts import Contexts
+from pipeline.dataset.examples import Batch, Ragged
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import GenerateParams, LossParams, load_params
-from pipeline.training.examples import Batch, Ragged
 from pipeline.training.supervised import SupervisedObjective
 
 CPU = torch.device("cpu")

@@ -6,7 +6,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from benchmarks.stage_runs import LINE, ROOT, commands, run_stage
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 
 
 def python(code: str) -> list[str]:

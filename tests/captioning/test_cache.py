@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.captioning.cache import CaptionCache, sample_once
-from pipeline.captioning.contexts import Contexts
 from pipeline.captioning.sampler import Sampler
 from pipeline.captioning.samples import Samples
-from pipeline.errors import UserError
-from pipeline.features.clip import FrozenClip
+from pipeline.clip.frozen import FrozenClip
+from pipeline.common.errors import UserError
+from pipeline.dataset.contexts import Contexts
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import GenerateParams

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.captioning.generate import Caption, generate_captions, story_seed
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.prompt import PromptBuilder
 from tests.captioning.setting import settings

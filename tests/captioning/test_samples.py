@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.captioning.samples import Samples, read_samples, write_samples
-from pipeline.errors import UserError
-from pipeline.hdf5 import hdf5_bytes, sealed_bytes
+from pipeline.common.errors import UserError
+from pipeline.common.hdf5 import hdf5_bytes, sealed_bytes
 from tests.damage import damaged
 
 

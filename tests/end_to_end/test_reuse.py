@@ -71,12 +71,12 @@ def test_an_edit_runs_the_stages_that_import_it(line):
     def changed() -> set[str]:
         return set(json.loads(line.dvc("status", "--json")))
 
-    line.edit("pipeline/training/losses.py", lambda code: code + COMMENT)
+    line.edit("pipeline/model/losses.py", lambda code: code + COMMENT)
     after_training = changed()
     assert "train" in after_training
     assert after_training.isdisjoint(LINE[:5])
 
-    line.edit("pipeline/features/clip.py", lambda code: code + COMMENT)
+    line.edit("pipeline/clip/frozen.py", lambda code: code + COMMENT)
     assert {"embed_image", "embed_text"} <= changed()
     before = line.contents("data/features/text")
     output = line.dvc("repro", "embed_text")

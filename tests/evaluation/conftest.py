@@ -13,10 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
+from pipeline.clip.frozen import FrozenClip
 from pipeline.evaluation.evaluate import Subject, evaluate
 from pipeline.evaluation.judge import Judge
 from pipeline.evaluation.scorer import CaptionScorer
-from pipeline.features.clip import FrozenClip
 from pipeline.features.store import FeatureStore, key_array, write_shard
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.generator import StoryGenerator

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.adversarial.discriminator import Discriminator
 from pipeline.evaluation.critic import SCORE, Critic, critic_figures
-from pipeline.model.discriminator import Discriminator
 from pipeline.params import DiscriminatorParams
 
 

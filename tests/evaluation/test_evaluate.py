@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.evaluation import evaluate as evaluate_module
 from pipeline.evaluation import stories as stories_module
 from pipeline.evaluation.judge import Judge

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.files import write_json
+from pipeline.common.errors import UserError
+from pipeline.common.files import write_json
 from pipeline.model.folder import save_generator
 from stages.evaluate import main
 

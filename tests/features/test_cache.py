@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.common.home import storycache_home
 from pipeline.features.cache import EncodeCache
-from pipeline.home import storycache_home
 
 FINGERPRINT = "ab" * 32
 

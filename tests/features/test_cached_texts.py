@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.clip.frozen import FrozenClip
 from pipeline.features import cached_texts
 from pipeline.features.cached_texts import CachedTexts
-from pipeline.features.clip import FrozenClip
 
 TEXTS = [f"Mara opens door number {i} and looks into the hall." for i in range(9)]
 

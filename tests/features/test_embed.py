@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.errors import UserError
+from pipeline.clip.frozen import FrozenClip
+from pipeline.common.errors import UserError
+from pipeline.common.home import storycache_home
 from pipeline.features import store as store_module
-from pipeline.features.clip import FrozenClip
 from pipeline.features.embed import cache_images, embed_images, embed_texts
 from pipeline.features.store import FeatureStore
-from pipeline.home import storycache_home
-from pipeline.params_yaml import read_yaml
+from pipeline.params.yaml import read_yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.tiny_decoders import tiny_decoder
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.model.check import Abilities, check_model
 
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from pipeline.checksums import write_sums
-from pipeline.errors import UserError
+from pipeline.common.checksums import write_sums
+from pipeline.common.errors import UserError
 from pipeline.model.config import GeneratorConfig, Trained
 from pipeline.model.folder import load_generator, save_generator
 from pipeline.model.generator import StoryGenerator

@@ -19,11 +19,11 @@ from transformers import (
 from transformers.pytorch_utils import Conv1D
 
 from benchmarks.tiny_decoders import tiny_decoder
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.compute.packed_linear import PackedLinear, pack_frozen
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import position_limit
-from pipeline.packed_linear import PackedLinear, pack_frozen
 from tests.model.decoders import VOCABULARY, save_decoder
 
 Contexts = tuple[torch.Tensor, torch.Tensor]

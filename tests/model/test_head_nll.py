@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from pipeline.compute.packed_linear import PackedLinear
 from pipeline.model import head_nll as module
 from pipeline.model.head_nll import head_nll
-from pipeline.packed_linear import PackedLinear
 
 TOKENS, WIDTH, VOCABULARY = 11, 8, 30
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.language_model import load_prompts
 from pipeline.model.prompt import (

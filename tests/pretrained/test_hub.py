@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import close_session, constants
 from ruamel.yaml import YAML
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.pretrained.folder import find_pretrained
 from tests.pretrained.hub_server import PullRequest, Repository, serving
 from tests.pretrained.layouts import copied, in_hub_cache
@@ -55,7 +55,7 @@ import json
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
-from pipeline.features.clip import FrozenClip
+from pipeline.clip.frozen import FrozenClip
 from pipeline.params import load_params
 from pipeline.pretrained.folder import find_pretrained
 from pipeline.pretrained.loading import load_pretrained

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, CLIPModel
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.pretrained.folder import find_pretrained
 from pipeline.pretrained.loading import load_pretrained
 from pipeline.pretrained.tokenizer import load_tokenizer
@@ -287,7 +287,7 @@ class OwnModel(GPT2LMHeadModel):
 ASK = """
 import sys, torch
 from transformers import AutoModelForCausalLM
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.pretrained.folder import find_pretrained
 from pipeline.pretrained.loading import load_pretrained
 try:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.checksums import write_sums
-from pipeline.files import write_json, write_jsonl
+from pipeline.common.checksums import write_sums
+from pipeline.common.files import write_json, write_jsonl
 from pipeline.report.report import write_report
 from pipeline.stories.schema import write_stories
 from tests.stories.story_rows import encoded_image, story_row

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.files import write_json
+from pipeline.common.errors import UserError
+from pipeline.common.files import write_json
 from pipeline.report.comparison import HERE, Run, compare, read_runs
 from tests.report.conftest import Evaluation, full_metrics, write_evaluation
 

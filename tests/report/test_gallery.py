@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from PIL import ExifTags, Image
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.images.reader import Place
 from pipeline.report.gallery import choose, make_cards, picture_uses, telling
 from pipeline.report.pictures import Picture, Use, fit_pictures
-from pipeline.stories.images import Place
 from pipeline.stories.schema import write_stories
 from tests.report.conftest import Evaluate, prediction
 from tests.stories.story_rows import encoded_image, story_row

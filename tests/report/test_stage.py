@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from stages.report import main
 from tests.report.conftest import Evaluate, Evaluation
 

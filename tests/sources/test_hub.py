@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.sources.hub import hub_stories
 from pipeline.stories.schema import STORY_SCHEMA
 from tests.stories.story_rows import story_row

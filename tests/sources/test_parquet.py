@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.sources.parquet import parquet_stories
 from pipeline.stories.schema import STORY_SCHEMA, write_stories
 from tests.stories.story_rows import encoded_image, story_row

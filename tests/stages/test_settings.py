@@ -23,7 +23,7 @@ MANY_SHAPES = """
 import stages
 import torch
 from pathlib import Path
-from pipeline.packed_linear import PackedLinear
+from pipeline.compute.packed_linear import PackedLinear
 
 def resident():
     status = Path("/proc/self/status").read_text()

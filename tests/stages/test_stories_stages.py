@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.files import read_json
+from pipeline.common.files import read_json
 from pipeline.stories.frames import read_frames
 from pipeline.stories.schema import count_stories, iter_stories, write_stories
 from tests.sources.hub_server import COMMIT, serving

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.common.parquet import open_parquet, writing_parquet
 from pipeline.features.sources import stream_captions, stream_images
+from pipeline.images.reader import Place, read_pictures
 from pipeline.stories.frames import content_key, read_frames, writing_frames
-from pipeline.stories.images import Place, read_pictures
-from pipeline.stories.parquet import open_parquet, writing_parquet
 from pipeline.stories.schema import STORY_SCHEMA, iter_file, iter_stories, write_stories
 from tests.stories.story_rows import story_row
 
@@ -92,11 +92,15 @@ FRAMES_READERS: dict[str, Read] = {
     "captions": lambda folder: list(stream_captions(folder / "frames.parquet", np.arange(6))),
 }
 READERS = [
-    *(pytest.param("raw/train/00000.parquet", read, id=f"raw, {name}")
-      for name, read in RAW_READERS.items()),
-    *(pytest.param("frames.parquet", read, id=f"frames, {name}")
-      for name, read in FRAMES_READERS.items()),
-]  # fmt: skip
+    *(
+        pytest.param("raw/train/00000.parquet", read, id=f"raw, {name}")
+        for name, read in RAW_READERS.items()
+    ),
+    *(
+        pytest.param("frames.parquet", read, id=f"frames, {name}")
+        for name, read in FRAMES_READERS.items()
+    ),
+]
 
 
 @pytest.mark.parametrize(("name", "read"), READERS)

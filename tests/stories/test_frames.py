@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
 from pipeline.stories.frames import (
     FRAMES_SCHEMA,
     ROWS_PER_GROUP,

@@ -7,8 +7,8 @@ import torch
 from safetensors import safe_open
 from transformers import AutoTokenizer, CLIPModel, GPT2LMHeadModel
 
-from pipeline.storyworld.backbones.names import language_figures
-from pipeline.storyworld.backbones.sight import sight_figures
+from pipeline.backbones.names import language_figures
+from pipeline.backbones.sight import sight_figures
 
 SAMPLE = Path("data/sample")
 CLIPS = ["clip", "judge"]
@@ -61,7 +61,7 @@ def test_gpt2_copies_the_names_of_the_context() -> None:
 
 def test_no_story_of_the_sample_was_trained_on() -> None:
     """Stories follow from their names alone; the sample's names begin with its numeric seed."""
-    from pipeline.storyworld.backbones.recipes import RECIPES
+    from pipeline.backbones.recipes import RECIPES
 
     trained = [*RECIPES, "gpt2", "held-out"]
     assert not any(name.split("-")[0].isdigit() for name in trained)

@@ -19,9 +19,20 @@ from pipeline.storyworld.world import Person, Scene
 ANNA = Person("Anna", "female", "baker", "grown", "brown", "long", "light", "coat", "red")
 BEN = Person("Ben", "male", "sailor", "old", "grey", "short", "dark", "shirt", "blue")
 SCENE = Scene(
-    place="farm", time="noon", weather="clear", shot="wide", subject=ANNA, action="walk",
-    mood="happy", prop="bucket", companion=BEN, sign="axe", omen="rain", facing_left=False, seed=5,
-)  # fmt: skip
+    place="farm",
+    time="noon",
+    weather="clear",
+    shot="wide",
+    subject=ANNA,
+    action="walk",
+    mood="happy",
+    prop="bucket",
+    companion=BEN,
+    sign="axe",
+    omen="rain",
+    facing_left=False,
+    seed=5,
+)
 
 people = st.builds(
     Person,

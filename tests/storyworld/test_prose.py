@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.stories.grounding import frame_captions
+from pipeline.prepare.grounding import frame_captions
 from pipeline.storyworld import lexicon
 from pipeline.storyworld.arcs import play_story
 from pipeline.storyworld.prose import OPENING_WORDS, told_story

@@ -10,17 +10,17 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from pipeline.captioning.contexts import Contexts
-from pipeline.features.clip import FrozenClip
+from pipeline.clip.frozen import FrozenClip
+from pipeline.dataset.contexts import Contexts
+from pipeline.dataset.examples import Examples, make_examples
+from pipeline.dataset.splits import read_splits
+from pipeline.dataset.windows import make_windows
 from pipeline.features.store import FeatureStore, write_shard
-from pipeline.features.windows import make_windows
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts
 from pipeline.params import DecoderParams, FusionParams, PromptParams
 from pipeline.stories.frames import FRAMES_SCHEMA, content_key, read_frames
-from pipeline.stories.splits import read_splits
-from pipeline.training.examples import Examples, make_examples
 
 WORDS = ["lamp", "river", "train", "key"]
 K, DIM, FRAMES_PER_STORY = 2, 24, 6  # DIM as wide as the tiny CLIP's

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.errors import UserError
+from pipeline.common.errors import UserError
+from pipeline.dataset.examples import Batch
 from pipeline.params import LossParams, TrainParams
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.curves import Curves
-from pipeline.training.examples import Batch
 from pipeline.training.loop import Outcome, train_loop
 from pipeline.training.objective import Objective
 from pipeline.training.optimiser import learning_rate

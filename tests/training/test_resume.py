@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.params_yaml import read_yaml
+from pipeline.params.yaml import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 

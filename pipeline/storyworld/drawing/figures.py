@@ -19,7 +19,7 @@ from pipeline.storyworld.drawing.shapes import (
     hull,
     paint,
     placer,
-)  # fmt: skip
+)
 from pipeline.storyworld.world import Person
 
 GARMENT_COLOURS: dict[str, Colour] = {
@@ -125,13 +125,25 @@ def _torso(body: _Body, pose: Pose) -> None:
             x, y = nx + (low[0] - nx) * share + px * 0.05, ny + (low[1] - ny) * share + py * 0.05
             body.disc(x, y, 0.014, trim, False)
     elif garment == "dress":
-        body.limb([(hx - px * 0.085 + ax * 0.05, hy - py * 0.085 + ay * 0.05),
-                   (hx + px * 0.085 + ax * 0.05, hy + py * 0.085 + ay * 0.05)],
-                  0.03, trim, False)  # fmt: skip
+        body.limb(
+            [
+                (hx - px * 0.085 + ax * 0.05, hy - py * 0.085 + ay * 0.05),
+                (hx + px * 0.085 + ax * 0.05, hy + py * 0.085 + ay * 0.05),
+            ],
+            0.03,
+            trim,
+            False,
+        )
     else:
-        body.limb([(hx - px * 0.08 - ax * 0.02, hy - py * 0.08 - ay * 0.02),
-                   (hx + px * 0.08 - ax * 0.02, hy + py * 0.08 - ay * 0.02)],
-                  0.032, INK, False)  # fmt: skip
+        body.limb(
+            [
+                (hx - px * 0.08 - ax * 0.02, hy - py * 0.08 - ay * 0.02),
+                (hx + px * 0.08 - ax * 0.02, hy + py * 0.08 - ay * 0.02),
+            ],
+            0.032,
+            INK,
+            False,
+        )
 
 
 def _hair_behind(body: _Body, at: Place) -> None:
@@ -185,8 +197,13 @@ def _face(shapes: list[Shape], at: Place, size: float, mood: str, skin: Colour) 
         stroke([(0.56, 0.36), (0.78, 0.32)], brow)
         mouth = arc((0.38, -0.3), 0.36, 0.36, 180, 360, 8)
         shapes.append(Poly([at(*p) for p in mouth], red, False))
-        shapes.append(Poly([at(*p) for p in ((0.1, -0.3), (0.66, -0.3), (0.6, -0.4),
-                                             (0.16, -0.4))], WHITE, False))  # fmt: skip
+        shapes.append(
+            Poly(
+                [at(*p) for p in ((0.1, -0.3), (0.66, -0.3), (0.6, -0.4), (0.16, -0.4))],
+                WHITE,
+                False,
+            )
+        )
         for x in (-0.12, 0.82):
             blush = mix(skin, (240, 90, 100), 0.5)
             shapes.append(Disc(at(x, -0.22), size * 0.13, size * 0.11, blush, False))
@@ -201,8 +218,13 @@ def _face(shapes: list[Shape], at: Place, size: float, mood: str, skin: Colour) 
         stroke([(-0.08, 0.30), (0.24, 0.46)], brow)
         stroke([(0.52, 0.46), (0.8, 0.30)], brow)
         stroke([(0.12, -0.5), (0.26, -0.4), (0.4, -0.5), (0.54, -0.4), (0.66, -0.48)], size * 0.1)
-        shapes.append(Poly([at(*p) for p in ((-0.5, 0.5), (-0.68, 0.1), (-0.5, -0.02),
-                                             (-0.32, 0.1))], (110, 200, 255), False))  # fmt: skip
+        shapes.append(
+            Poly(
+                [at(*p) for p in ((-0.5, 0.5), (-0.68, 0.1), (-0.5, -0.02), (-0.32, 0.1))],
+                (110, 200, 255),
+                False,
+            )
+        )
     else:
         stroke([(-0.06, 0.5), (0.22, 0.58)], brow)
         stroke([(0.54, 0.58), (0.8, 0.5)], brow)
@@ -251,8 +273,9 @@ def person_shapes(
     if pose.open_hand:
         x, y = pose.rear_hand
         for dx, dy in ((-0.075, 0.03), (-0.04, 0.08), (0.01, 0.09), (0.055, 0.065)):
-            below.insert(0, Limb([body.place(x, y), body.place(x + dx, y + dy)],
-                                 0.034 * height, body.skin))  # fmt: skip
+            below.insert(
+                0, Limb([body.place(x, y), body.place(x + dx, y + dy)], 0.034 * height, body.skin)
+            )
     return below, body.shapes
 
 

@@ -29,7 +29,7 @@ from pipeline.storyworld.drawing.weather import (
     draw_puddles,
     draw_rain,
     draw_window,
-)  # fmt: skip
+)
 from pipeline.storyworld.world import INDOORS, Scene
 
 # Of a frame 240 high: the figure's height, the ground below it, the size of the thing at hand.
@@ -115,8 +115,9 @@ def _board(prop: str, time: str) -> tuple[Image.Image, Image.Image]:
     ImageDraw.Draw(outline).rounded_rectangle(box, radius=12, fill=255)
     draw = ImageDraw.Draw(board)
     draw.rounded_rectangle(box, radius=12, fill=light.touch(BOARD_WOOD), outline=INK, width=4)
-    draw.rounded_rectangle((8, 8, width - 9, height - 9), radius=8,
-                           fill=light.touch((255, 246, 220)))  # fmt: skip
+    draw.rounded_rectangle(
+        (8, 8, width - 9, height - 9), radius=8, fill=light.touch((255, 246, 220))
+    )
     size = (41.0 if HANDLING[prop].long else 45.0) * OVERSIZE
     paint_icon(draw, prop, (width / 2, height / 2), size)
     return board, outline

@@ -86,8 +86,10 @@ def station(stage: Stage) -> None:
 def castle(stage: Stage) -> None:
     """Grey walls and towers with blue roofs, banners and a gate, on a green hill."""
     light, rng = stage.light, stage.rng
-    stage.poly([(-300, 6), (-200, -26), (-120, -6), (0, -14), (120, -8), (220, -30), (300, 6)],
-               light.ground((96, 140, 84)))  # fmt: skip
+    stage.poly(
+        [(-300, 6), (-200, -26), (-120, -6), (0, -14), (120, -8), (220, -30), (300, 6)],
+        light.ground((96, 140, 84)),
+    )
     stone, dark = light.shade((168, 166, 178)), light.shade((124, 122, 138))
     stage.rect(-190, -44, 190, 10, stone)
     for x in range(-190, 190, 13):
@@ -97,13 +99,20 @@ def castle(stage: Stage) -> None:
             if stage.seen(x, x + 9):
                 stage.rect(x + (y % 3) * 5, y, x + 9 + (y % 3) * 5, y + 3, dark)
     roof = rng.choice(((56, 76, 160), (60, 90, 180), (50, 70, 140)))
-    for x, half, top in ((-150, 18, -84), (-44, 15, -72), (44, 15, -72), (150, 18, -84),
-                         (-235, 22, -60), (235, 22, -60)):  # fmt: skip
+    for x, half, top in (
+        (-150, 18, -84),
+        (-44, 15, -72),
+        (44, 15, -72),
+        (150, 18, -84),
+        (-235, 22, -60),
+        (235, 22, -60),
+    ):
         stage.rect(x - half, top, x + half, 12, light.shade((186, 184, 194)))
         stage.rect(x + half * 0.3, top, x + half, 12, stone)
         stage.rect(x - half - 3, top - 4, x + half + 3, top + 3, dark)
-        stage.poly([(x - half - 5, top - 3), (x, top - 40), (x + half + 5, top - 3)],
-                   light.ground(roof))  # fmt: skip
+        stage.poly(
+            [(x - half - 5, top - 3), (x, top - 40), (x + half + 5, top - 3)], light.ground(roof)
+        )
         stage.line([(x, top - 38), (x, top - 52)], 1.4, dark)
         stage.poly([(x, top - 52), (x + 13, top - 47), (x, top - 43)], light.shade((230, 60, 60)))
         for y in (top + 14, top + 36):

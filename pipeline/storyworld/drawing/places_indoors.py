@@ -7,8 +7,13 @@ from pipeline.storyworld.drawing.stage import Stage
 from pipeline.storyworld.drawing.weather import gradient
 
 SPINES: tuple[Colour, ...] = (
-    (160, 50, 46), (40, 84, 120), (50, 110, 76), (206, 160, 60), (110, 60, 120), (214, 196, 160),
-)  # fmt: skip
+    (160, 50, 46),
+    (40, 84, 120),
+    (50, 110, 76),
+    (206, 160, 60),
+    (110, 60, 120),
+    (214, 196, 160),
+)
 
 
 def _lamp(stage: Stage, colour: Colour) -> None:
@@ -53,8 +58,11 @@ def library(stage: Stage) -> None:
         if x < -40:
             for i in range(9):
                 y = 24 - i * 15
-                stage.line([(x - 5 + i * 1.45, y), (x + 29 + i * 1.45, y)], 2.4,
-                           light.shade((214, 164, 96)))  # fmt: skip
+                stage.line(
+                    [(x - 5 + i * 1.45, y), (x + 29 + i * 1.45, y)],
+                    2.4,
+                    light.shade((214, 164, 96)),
+                )
     _lamp(stage, (40, 120, 80))
 
 
@@ -93,9 +101,15 @@ def kitchen(stage: Stage) -> None:
         near, far = 0.5 + (low - 40) / 60, 0.5 + (y - 40) / 60
         for i in range(-12, 12):
             if (i + (y in (48, 78))) % 2:
-                stage.poly([(i * 28 * far, y), ((i + 1) * 28 * far, y),
-                            ((i + 1) * 28 * near, low), (i * 28 * near, low)],
-                           light.shade((206, 92, 74)))  # fmt: skip
+                stage.poly(
+                    [
+                        (i * 28 * far, y),
+                        ((i + 1) * 28 * far, y),
+                        ((i + 1) * 28 * near, low),
+                        (i * 28 * near, low),
+                    ],
+                    light.shade((206, 92, 74)),
+                )
     _lamp(stage, (230, 100, 60))
 
 
@@ -110,8 +124,9 @@ def _stove(stage: Stage, x: float) -> None:
     stage.rect(x - 22, 4, x + 22, 32, light.shade((36, 34, 40)))
     for dx, height in ((-12, 8), (0, 13), (12, 9)):
         for half, share, tone in ((7, 1.6, (255, 140, 30)), (3, 0.8, (255, 220, 80))):
-            stage.poly([(x + dx - half, 30), (x + dx, 30 - height * share), (x + dx + half, 30)],
-                       tone)  # fmt: skip
+            stage.poly(
+                [(x + dx - half, 30), (x + dx, 30 - height * share), (x + dx + half, 30)], tone
+            )
     for dx in (-18, -6, 6, 18):
         stage.oval(x + dx, -8, 3, 3, light.shade((230, 230, 230)))
     stage.rect(x - 20, -28, x + 2, -16, light.shade((70, 110, 190)))

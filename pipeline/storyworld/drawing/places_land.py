@@ -26,9 +26,17 @@ def forest(stage: Stage) -> None:
     for x in jittered(stage, (-255, -200, -146, -98, -47, 47, 98, 146, 200, 255), 4):
         width = rng.uniform(8, 11)
         bark = light.shade(rng.choice(((96, 62, 40), (84, 56, 38))))
-        stage.poly([(x - width * 0.7, -100), (x + width * 0.7, -100), (x + width * 0.8, 14),
-                    (x + width * 1.5, 22), (x - width * 1.5, 22), (x - width * 0.8, 14)],
-                   bark)  # fmt: skip
+        stage.poly(
+            [
+                (x - width * 0.7, -100),
+                (x + width * 0.7, -100),
+                (x + width * 0.8, 14),
+                (x + width * 1.5, 22),
+                (x - width * 1.5, 22),
+                (x - width * 0.8, 14),
+            ],
+            bark,
+        )
         stage.rect(x - width * 0.4, -90, x - width * 0.1, 10, mix(bark, (255, 240, 210), 0.14))
     for x in stage.spread(40, 10):
         y = -92 + rng.uniform(-4, 8)
@@ -76,8 +84,19 @@ def garden(stage: Stage) -> None:
 def farm(stage: Stage) -> None:
     """A red barn with a white-crossed door, a silo, wheat in rows and a rail fence."""
     light, rng = stage.light, stage.rng
-    stage.poly([(-300, 4), (-180, -20), (-60, -6), (80, -18), (200, -4), (300, -16), (300, 10),
-                (-300, 10)], light.ground((150, 180, 84)))  # fmt: skip
+    stage.poly(
+        [
+            (-300, 4),
+            (-180, -20),
+            (-60, -6),
+            (80, -18),
+            (200, -4),
+            (300, -16),
+            (300, 10),
+            (-300, 10),
+        ],
+        light.ground((150, 180, 84)),
+    )
     stage.band(6, 130, light.ground((232, 190, 76)))
     for x in stage.spread(22, 0):
         stage.line([(x, 8), (x * 2.0, 112)], 2.2, light.ground((200, 152, 50)))
@@ -105,11 +124,23 @@ def _barn(stage: Stage, x: float, size: float) -> None:
         return x + dx * size
 
     low = 12
-    walls = [(px(-44), low), (px(-44), -32 * size), (px(-26), -58 * size), (x, -70 * size),
-             (px(26), -58 * size), (px(44), -32 * size), (px(44), low)]  # fmt: skip
+    walls = [
+        (px(-44), low),
+        (px(-44), -32 * size),
+        (px(-26), -58 * size),
+        (x, -70 * size),
+        (px(26), -58 * size),
+        (px(44), -32 * size),
+        (px(44), low),
+    ]
     stage.poly(walls, red)
-    roof = [(px(-49), -28 * size), (px(-29), -62 * size), (x, -76 * size), (px(29), -62 * size),
-            (px(49), -28 * size)]  # fmt: skip
+    roof = [
+        (px(-49), -28 * size),
+        (px(-29), -62 * size),
+        (x, -76 * size),
+        (px(29), -62 * size),
+        (px(49), -28 * size),
+    ]
     stage.line(roof, 6, light.ground((92, 70, 66)))
     stage.rect(px(-20), -24 * size, px(20), low, trim)
     stage.rect(px(-17), -21 * size, px(17), low, light.shade((156, 30, 32)))
@@ -132,9 +163,17 @@ def mountain(stage: Stage) -> None:
         stage.poly([(x, -height), (x + half, 8), (x + half * 0.2, 8)], mix(tone, (30, 26, 60), 0.2))
         cap = height * 0.36
         side = cap * 0.72
-        stage.poly([(x, -height), (x + side, -height + cap), (x + side * 0.4, -height + cap * 0.75),
-                    (x, -height + cap * 1.05), (x - side * 0.4, -height + cap * 0.75),
-                    (x - side, -height + cap)], light.snow)  # fmt: skip
+        stage.poly(
+            [
+                (x, -height),
+                (x + side, -height + cap),
+                (x + side * 0.4, -height + cap * 0.75),
+                (x, -height + cap * 1.05),
+                (x - side * 0.4, -height + cap * 0.75),
+                (x - side, -height + cap),
+            ],
+            light.snow,
+        )
     stage.band(4, 130, light.ground((150, 148, 132)))
     for x in stage.spread(46, 10):
         rock = light.ground((128, 126, 122))

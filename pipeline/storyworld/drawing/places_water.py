@@ -47,8 +47,9 @@ def _boat(stage: Stage, x: float, y: float, hull: Colour) -> None:
     stage.rect(x - 1.6, y - 78, x + 1.6, y, mast)
     stage.poly([(x + 3, y - 74), (x + 25, y - 16), (x + 3, y - 16)], light.shade((250, 246, 232)))
     stage.poly([(x - 3, y - 64), (x - 18, y - 18), (x - 3, y - 18)], light.shade((236, 216, 180)))
-    stage.poly([(x - 28, y - 10), (x + 30, y - 10), (x + 22, y + 8), (x - 20, y + 8)],
-               light.shade(hull))  # fmt: skip
+    stage.poly(
+        [(x - 28, y - 10), (x + 30, y - 10), (x + 22, y + 8), (x - 20, y + 8)], light.shade(hull)
+    )
     stage.rect(x - 28, y - 11, x + 30, y - 8, light.ground((70, 50, 40)))
 
 
@@ -75,10 +76,24 @@ def _palm(stage: Stage, x: float, lean: float) -> None:
     stage.line(trunk, 7, light.shade((140, 98, 58)))
     leaf, dark = light.dusted((44, 150, 70)), light.dusted((28, 116, 56))
     tx, ty = trunk[-1]
-    for dx, dy, tone in ((-40, 8, dark), (40, 8, dark), (-32, -20, leaf), (32, -20, leaf),
-                         (-18, 24, leaf), (20, 24, leaf), (2, -30, dark)):  # fmt: skip
-        stage.poly([(tx, ty), (tx + dx * 0.5 - dy * 0.2, ty + dy * 0.5 - 11), (tx + dx, ty + dy),
-                    (tx + dx * 0.5 + dy * 0.1, ty + dy * 0.5 + 4)], tone)  # fmt: skip
+    for dx, dy, tone in (
+        (-40, 8, dark),
+        (40, 8, dark),
+        (-32, -20, leaf),
+        (32, -20, leaf),
+        (-18, 24, leaf),
+        (20, 24, leaf),
+        (2, -30, dark),
+    ):
+        stage.poly(
+            [
+                (tx, ty),
+                (tx + dx * 0.5 - dy * 0.2, ty + dy * 0.5 - 11),
+                (tx + dx, ty + dy),
+                (tx + dx * 0.5 + dy * 0.1, ty + dy * 0.5 + 4),
+            ],
+            tone,
+        )
     stage.oval(tx - 4, ty + 4, 4, 4, light.shade((100, 62, 34)))
     stage.oval(tx + 5, ty + 4, 4, 4, light.shade((100, 62, 34)))
 
@@ -102,15 +117,20 @@ def bridge(stage: Stage) -> None:
     _water(stage, 4, 52, (70, 136, 190))
     stone, dark = light.ground((196, 176, 150)), light.shade((146, 124, 104))
     face = light.shade((186, 164, 138))
-    stage.poly([(-300, -16), (-150, -22), (0, -34), (150, -22), (300, -16), (300, 8), (-300, 8)],
-               face)  # fmt: skip
+    stage.poly(
+        [(-300, -16), (-150, -22), (0, -34), (150, -22), (300, -16), (300, 8), (-300, 8)], face
+    )
     river = mix(light.shade((70, 136, 190)), (10, 20, 40), 0.25)
     for x, rx, ry in ((-150, 34, 22), (-52, 36, 28), (52, 36, 28), (150, 34, 22), (240, 30, 18)):
         stage.oval(x, 10, rx + 4, ry + 4, dark)
         stage.oval(x, 10, rx, ry, river)
     stage.band(10, 26, light.shade((70, 136, 190)))
-    for a, b in (((-300, -16), (-150, -22)), ((-150, -22), (0, -34)), ((0, -34), (150, -22)),
-                 ((150, -22), (300, -16))):  # fmt: skip
+    for a, b in (
+        ((-300, -16), (-150, -22)),
+        ((-150, -22), (0, -34)),
+        ((0, -34), (150, -22)),
+        ((150, -22), (300, -16)),
+    ):
         stage.line([a, b], 6, stone)
     for x in range(-290, 300, 29):
         y = -34 + abs(x) * 0.08 if abs(x) < 150 else -22 + (abs(x) - 150) * 0.04

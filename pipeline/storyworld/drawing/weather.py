@@ -11,8 +11,13 @@ from pipeline.storyworld.drawing.light import WHITE, Colour, mix, scaled
 from pipeline.storyworld.drawing.stage import Stage
 
 RAINBOW: tuple[Colour, ...] = (
-    (238, 60, 60), (250, 150, 40), (250, 226, 60), (80, 196, 90), (60, 130, 236), (150, 80, 200),
-)  # fmt: skip
+    (238, 60, 60),
+    (250, 150, 40),
+    (250, 226, 60),
+    (80, 196, 90),
+    (60, 130, 236),
+    (150, 80, 200),
+)
 
 
 def gradient(stage: Stage, box: tuple[int, int, int, int], top: Colour, low: Colour) -> None:
@@ -110,12 +115,15 @@ def draw_omen(stage: Stage, omen: str, x: float = 82.0, y: float = 49.0, size: f
         for radius, share in ((30, 0.45), (22, 0.8)):
             r = radius * 2 * size
             px, py = stage.frame(x + 4, y + 12 * size)
-            draw.ellipse((px - r, py - r * 0.8, px + r, py + r * 0.8),
-                         fill=mix(light.sky_low, glow, share))  # fmt: skip
+            draw.ellipse(
+                (px - r, py - r * 0.8, px + r, py + r * 0.8), fill=mix(light.sky_low, glow, share)
+            )
         for step, tone in enumerate(RAINBOW):
             r = (33 - step * 3.4) * size
-            box = (*stage.frame(x - r, y + 22 * size - r * 1.35),
-                   *stage.frame(x + r, y + 22 * size + r * 1.35))  # fmt: skip
+            box = (
+                *stage.frame(x - r, y + 22 * size - r * 1.35),
+                *stage.frame(x + r, y + 22 * size + r * 1.35),
+            )
             draw.arc(box, 180, 360, fill=tone, width=int(7.5 * size))
 
 
@@ -202,8 +210,9 @@ def draw_window(stage: Stage, omen: str | None) -> None:
         tone = mix(light.day.mist, WHITE, 0.35)
         for row in range(5):
             y = y0 + 14 + row * 36
-            draw.rounded_rectangle((x0 + 8 + 24 * (row % 2), y, x1 - 36 + 24 * (row % 2), y + 14),
-                                   radius=7, fill=tone)  # fmt: skip
+            draw.rounded_rectangle(
+                (x0 + 8 + 24 * (row % 2), y, x1 - 36 + 24 * (row % 2), y + 14), radius=7, fill=tone
+            )
     if omen is not None:
         draw_omen(stage, omen, 81, 58, 0.86)
     frame = light.shade((250, 246, 236))
@@ -232,5 +241,6 @@ def draw_entry(stage: Stage) -> None:
     elif light.weather == "fog":
         tone = mix(light.day.mist, WHITE, 0.1)
         for dx, dy in ((-40, -10), (0, 2), (30, 14)):
-            draw.rounded_rectangle((x + dx - 60, y + dy - 5, x + dx + 50, y + dy + 5), radius=5,
-                                   fill=tone)  # fmt: skip
+            draw.rounded_rectangle(
+                (x + dx - 60, y + dy - 5, x + dx + 50, y + dy + 5), radius=5, fill=tone
+            )

@@ -1,0 +1,89 @@
+"""The discriminator: does this caption belong to this image, and did a person write it?"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from pipeline.common.errors import UserError
+from pipeline.common.files import replacing
+from pipeline.params import DiscriminatorParams
+
+
+class Judged(NamedTuple):
+    """What the discriminator makes of B pairs."""
+
+    score: Tensor
+    """[B]; trained to be above 1 for real pairs and below -1 for fakes, so that 0 divides them."""
+    features: Tensor
+    """[B, last of `widths`], before the output layer."""
+
+
+class Discriminator(nn.Module):
+    """MLP on pairs of CLIP embeddings.
+
+    It reads [image; text; image * text]. The products are the terms of the cosine: an MLP on the
+    two embeddings alone would have to find multiplication from the few pairs there are. They are
+    left out where image and text embeddings differ in width.
+    """
+
+    def __init__(self, dim_image: int, dim_text: int, params: DiscriminatorParams):
+        super().__init__()
+        self.dims = (dim_image, dim_text)
+        self.params = params
+        self.multiplies = dim_image == dim_text
+        width = dim_image + dim_text + (dim_image if self.multiplies else 0)
+        layers: list[nn.Module] = []
+        for hidden in params.widths:
+            layers += [self._linear(width, hidden), nn.LeakyReLU(0.2), nn.Dropout(params.dropout)]
+            width = hidden
+        self.hidden = nn.Sequential(*layers)
+        self.score = self._linear(width, 1)
+
+    def forward(self, images: Tensor, texts: Tensor) -> Judged:
+        """images [B, dim_image] and texts [B, dim_text], unit norm."""
+        # To unit variance, as in the fusion encoder.
+        parts = [x * dim**0.5 for x, dim in zip((images, texts), self.dims, strict=True)]
+        if self.multiplies:
+            parts.append(parts[0] * parts[1])
+        features = self.hidden(torch.cat(parts, dim=-1))
+        return Judged(self.score(features).squeeze(-1), features)
+
+    def _linear(self, inputs: int, outputs: int) -> nn.Module:
+        layer = nn.Linear(inputs, outputs)
+        return spectral_norm(layer) if self.params.spectral_norm else layer
+
+
+def save_discriminator(path: Path, discriminator: Discriminator) -> None:
+    """Write the weights, with what is needed to build it again in the header."""
+    weights = {n: t.detach().cpu().contiguous() for n, t in discriminator.state_dict().items()}
+    shape = {"dims": discriminator.dims, "params": discriminator.params.model_dump(mode="json")}
+    with replacing(path) as partial:
+        save_file(weights, partial, metadata={"discriminator": json.dumps(shape, sort_keys=True)})
+
+
+def load_discriminator(path: Path, device: torch.device) -> Discriminator:
+    """Read what `save_discriminator` wrote, in eval mode.
+
+    Raises:
+        UserError: the file is broken.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            shape = json.loads(file.metadata()["discriminator"])
+        weights = load_file(path)
+        dim_image, dim_text = shape["dims"]
+        params = DiscriminatorParams.model_validate(shape["params"])
+        discriminator = Discriminator(dim_image, dim_text, params)
+        discriminator.load_state_dict(weights)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0][:100]
+        raise UserError(
+            f"{path} is broken ({reason}): delete its folder and run dvc repro adversarial"
+        ) from error
+    return discriminator.to(device).eval()

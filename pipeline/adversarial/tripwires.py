@@ -1,0 +1,54 @@
+"""Signs that a generator flatters its discriminator instead of getting better."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.adversarial.discriminator import Discriminator
+from pipeline.captioning.sampler import Sampler
+from pipeline.dataset.contexts import Contexts
+
+TRIPWIRE_STORIES = 32
+"""Validation stories that are captioned after every epoch."""
+
+
+@dataclass(frozen=True)
+class Tripwires:
+    """Greedy captions of some validation stories, and what the discriminator makes of them."""
+
+    sampler: Sampler
+    contexts: Contexts
+    images: Tensor
+    """Embeddings of the target images, [N, D_image]."""
+    texts: Tensor
+    """Embeddings of the target captions, [N, D_text]."""
+
+    @torch.no_grad()
+    def figures(self, discriminator: Discriminator) -> dict[str, float]:
+        """Means over the stories.
+
+        `words` a caption, `distinct_2` (different bigrams among all bigrams; Li et al., 2016),
+        `finished` (share that ends in end-of-text), and the scores `d_real`, `d_generated` and
+        `d_shuffled` (the next story's true caption).
+        """
+        captions = self.sampler.greedy(self.contexts)
+        words = [caption.text.split() for caption in captions]
+        embeddings = torch.from_numpy(self.sampler.embed([caption.text for caption in captions]))
+        scored = {
+            "d_real": self.texts,
+            "d_generated": embeddings.to(self.texts),
+            "d_shuffled": self.texts.roll(-1, dims=0),
+        }
+        discriminator.eval()
+        return {
+            "words": sum(map(len, words)) / len(words),
+            "distinct_2": distinct(words, 2),
+            "finished": sum(caption.finished for caption in captions) / len(captions),
+        } | {n: float(discriminator(self.images, t).score.mean()) for n, t in scored.items()}
+
+
+def distinct(texts: list[list[str]], n: int) -> float:
+    """Share of different n-grams among all n-grams of `texts`, lists of words; 0 without any."""
+    grams = [tuple(words[i : i + n]) for words in texts for i in range(len(words) - n + 1)]
+    return len(set(grams)) / len(grams) if grams else 0.0

@@ -1,0 +1,276 @@
+"""The experiment's parameters: `params.yaml`, typed and checked in one place.
+
+The only reader of the file. Every stage calls `load_params`, which checks the whole file, so that a
+typo stops the line before anything is touched. Defaults stand in the classes; the file says every
+key nevertheless.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from pipeline.common.errors import UserError
+from pipeline.params.dataset import DatasetParams as DatasetParams
+from pipeline.params.errors import explain, explain_missing
+from pipeline.params.gan import DiscriminatorParams as DiscriminatorParams
+from pipeline.params.gan import GanParams as GanParams
+from pipeline.params.group import (
+    Count,
+    CountOrZero,
+    Group,
+    Name,
+    Positive,
+    Weight,
+    unset_keys,
+)
+from pipeline.params.yaml import read_yaml
+
+LONGEST_SAMPLE_STORY = 22  # frames
+
+
+class ContextParams(Group):
+    """`context`: what the model reads of a story."""
+
+    k: Count = 4
+    """Frames of context, K: the model reads K frames and tells the next. 1 or more."""
+    windows: Literal["sliding", "first"] = "sliding"
+    """Training windows: every K+1 frames in a row of a story, or only its first K+1."""
+
+
+class SplitParams(Group):
+    """`split`: which stories train, validate and test."""
+
+    test: Literal["official", "carved"] = "official"
+    """Test stories: the dataset's own test split, or a tenth carved out of its train split."""
+    val_fraction: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+    """Share of train stories kept for validation when `test` is official; above 0, up to 0.5."""
+
+
+class ClipParams(Group):
+    """`clip`: the frozen image and text encoder."""
+
+    model: Name = "data/sample/clip"
+    """Frozen CLIP: a folder, or a model on the Hub."""
+    revision: Name | None = None
+    """Branch, tag or commit of that model on the Hub; null is its main branch."""
+    image_fit: Literal["crop", "pad", "squash"] = "crop"
+    """How a frame becomes square: as the model's own processor does it, by a centre crop; black
+    bars; or change of proportions."""
+    text_overflow: Literal["truncate", "chunks"] = "truncate"
+    """Captions longer than CLIP's text window: cut off, or mean over chunks."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the encoder; auto is bfloat16 where that is faster."""
+    batch_size: Count = 32
+    """Images or captions encoded at a time. 1 or more."""
+
+
+class FusionParams(Group):
+    """`fusion`: the encoder over the context."""
+
+    d_model: Count = 256
+    """Width of the fusion Transformer; a multiple of `heads`."""
+    layers: Count = 2
+    """Layers of the fusion Transformer. 1 or more."""
+    heads: Count = 4
+    """Attention heads per layer; divides `d_model`."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Dropout probability in the fusion Transformer; from 0, below 1."""
+    position_embeddings: bool = True
+    """Whether the model is told the order of the context frames."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.d_model % self.heads:
+            multiple = f"a multiple of fusion.heads, which is {self.heads}"
+            raise ValueError(f"fusion.d_model is {self.d_model}, but must be {multiple}")
+        return self
+
+
+class DecoderParams(Group):
+    """`decoder`: the language model and its prefix."""
+
+    model: Name = "data/sample/gpt2"
+    """Causal language model that writes the caption: a folder, or a model on the Hub."""
+    revision: Name | None = None
+    """Branch, tag or commit of that model on the Hub; null is its main branch."""
+    tune: Literal["frozen", "full"] = "frozen"
+    """Whether the language model stays as it is or is trained too."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Arithmetic of a frozen language model; auto is bfloat16 where that is faster. One that is
+    trained computes in float32."""
+    n_prefix: Count = 8
+    """Prefix embeddings made from the pooled context vector. 1 or more."""
+    frame_prefix: bool = True
+    """Whether the encoder's K outputs, one per frame, follow as further prefix embeddings."""
+
+    @model_validator(mode="after")
+    def _trained_in_float32(self) -> Self:
+        if self.tune == "full" and self.precision == "bfloat16":
+            raise ValueError(
+                "decoder.precision is bfloat16, but decoder.tune is full: "
+                "a language model that is trained needs float32 (or auto)"
+            )
+        return self
+
+
+class PromptParams(Group):
+    """`prompt`: what the language model is given in words."""
+
+    words_per_caption: Count = 25
+    """Opening words of each context caption that stand in the prompt. 1 or more."""
+    max_target_tokens: Count = 128
+    """Target tokens that are trained on, end-of-text included; below `max_sequence_tokens`."""
+    max_sequence_tokens: Annotated[int, Field(ge=2)] = 320
+    """Longest prompt and target together, tokens, prefix not counted. 2 or more."""
+
+    @model_validator(mode="after")
+    def _target_leaves_room(self) -> Self:
+        if self.max_target_tokens >= self.max_sequence_tokens:
+            limit = f"below prompt.max_sequence_tokens, which is {self.max_sequence_tokens}"
+            given = f"prompt.max_target_tokens is {self.max_target_tokens}"
+            raise ValueError(f"{given}, but must be {limit}")
+        return self
+
+
+class LossParams(Group):
+    """`loss`: L = L_txt + alpha L_img + lambda L_align."""
+
+    alpha: Weight = 0.5
+    """Weight of the image loss L_img. 0 or more; 0 leaves the term out."""
+    lambda_: Weight = Field(default=0.5, validation_alias="lambda", serialization_alias="lambda")
+    """Weight of the alignment loss L_align (key `lambda`). 0 or more; 0 leaves the term out."""
+
+
+class TrainParams(Group):
+    """`train`: the training run."""
+
+    epochs: Count = 2
+    """Passes over the training windows, at most. 1 or more."""
+    batch_size: Count = 16
+    """Windows per optimiser step. 1 or more."""
+    lr: Positive = 0.001
+    """Peak learning rate of AdamW. Above 0."""
+    weight_decay: Weight = 0.01
+    """Weight decay of AdamW. 0 or more."""
+    warmup_steps: CountOrZero = 50
+    """Optimiser steps over which the learning rate rises to its peak. 0 or more."""
+    max_grad_norm: Positive = 1.0
+    """Norm to which gradients are clipped. Above 0."""
+    patience_epochs: Count = 2
+    """Stop after so many epochs in a row without a better validation loss. 1 or more."""
+    checkpoint_every_steps: Count = 100
+    """Steps between two checkpoints from which a killed run goes on. 1 or more."""
+
+
+class GenerateParams(Group):
+    """`generate`: how captions are decoded."""
+
+    strategy: Literal["greedy", "nucleus"] = "greedy"
+    """Most likely token each time, or a draw from the smallest set that holds `top_p`."""
+    max_new_tokens: Count = 128
+    """Longest caption, tokens. 1 or more."""
+    temperature: Annotated[float, Field(ge=0.001)] = 1.0
+    """Softmax temperature of nucleus sampling; greedy does not look at it. 0.001 or more: nearer to
+    0 the likeliest token is all there is, which `strategy: greedy` gives."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Probability mass of nucleus sampling; greedy does not look at it. Above 0, up to 1."""
+    repetition_penalty: Annotated[float, Field(ge=0.001)] = 1.0
+    """Divides the scores of tokens already written; 1 is off. 0.001 or more."""
+    no_repeat_ngram_size: CountOrZero = 0
+    """No sequence of so many tokens is written twice; 0 is off."""
+    batch_size: Count = 32
+    """Captions generated at a time. 1 or more."""
+
+
+class EvaluateParams(Group):
+    """`evaluate`: how captions are scored."""
+
+    clip_prefix: str = ""
+    """Put before a caption when CLIP scores it, e.g. `A photo depicts`; empty by default."""
+    judge: Name | None = "data/sample/judge"
+    """A second CLIP, trained apart, that scores the captions too: a folder, or a model on the Hub;
+    null is none."""
+
+
+class ReportParams(Group):
+    """`report`: the page to look at."""
+
+    max_stories: Count = 150
+    """Stories in the gallery, at most; a third best, a third worst, the rest drawn. 1 or more."""
+    max_megabytes: Positive = 15.0
+    """Size of the page, MB of 10^6 bytes, at most; pictures shrink until it fits. Above 0."""
+    compare: list[Name] = Field(default=[])
+    """DVC experiments, branches, tags or commits to set beside this run; [] for none."""
+
+
+class Params(Group):
+    """The whole of `params.yaml`."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of the split, the training and the sampling. 0 or more."""
+    dataset: DatasetParams = DatasetParams()
+    """Where stories come from."""
+    context: ContextParams = ContextParams()
+    """What the model reads of a story."""
+    split: SplitParams = SplitParams()
+    """Which stories train, validate and test."""
+    clip: ClipParams = ClipParams()
+    """The frozen image and text encoder."""
+    fusion: FusionParams = FusionParams()
+    """The encoder over the context."""
+    decoder: DecoderParams = DecoderParams()
+    """The language model and its prefix."""
+    prompt: PromptParams = PromptParams()
+    """What the language model is given in words."""
+    loss: LossParams = LossParams()
+    """Weights of the terms of the training loss."""
+    train: TrainParams = TrainParams()
+    """The training run."""
+    generate: GenerateParams = GenerateParams()
+    """How captions are decoded."""
+    gan: GanParams = GanParams()
+    """The adversarial stage."""
+    evaluate: EvaluateParams = EvaluateParams()
+    """How captions are scored."""
+    report: ReportParams = ReportParams()
+    """The page to look at."""
+
+    @model_validator(mode="after")
+    def _some_story_is_left(self) -> Self:
+        dataset = self.dataset
+        if dataset.source == "sample" and self.context.k >= LONGEST_SAMPLE_STORY:
+            raise ValueError(
+                f"context.k is {self.context.k}, but must be below {LONGEST_SAMPLE_STORY}, "
+                "the frames of the longest story in dataset.source sample"
+            )
+        no_test = dataset.source == "parquet" and dataset.parquet.test is None
+        if no_test and self.split.test == "official":
+            raise ValueError(
+                "split.test is official, but dataset.parquet.test is null: "
+                "give it test stories or set split.test to carved"
+            )
+        return self
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Read and check the parameters file.
+
+    Raises:
+        UserError: the file is missing, is not YAML, or a key or value in it is not allowed; one
+            sentence that names the key, its value, what is allowed and the nearest known key.
+    """
+    return check_params(read_yaml(path), str(path))
+
+
+def check_params(values: object, where: str) -> Params:
+    """Turn plain nested values into `Params`; `where` names their origin in the UserError."""
+    if not isinstance(values, dict):
+        raise UserError(f"{where}: must hold groups of keys ({', '.join(Params.model_fields)})")
+    try:
+        params = Params.model_validate(values, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise UserError(f"{where}: {explain(error, Params)}") from None
+    for path in unset_keys(params):
+        raise UserError(f"{where}: {explain_missing(path, Params)}")
+    return params

@@ -1,0 +1,100 @@
+"""`gan`: the adversarial stage, its discriminator and its captions."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.params.group import Count, CountOrZero, Group, Positive, Weight
+
+
+class DiscriminatorParams(Group):
+    """`gan.discriminator`: an MLP on (image embedding, text embedding) pairs."""
+
+    widths: Annotated[list[Count], Field(min_length=1)] = Field(default=[256])
+    """Widths of the hidden layers; the last one gives the features of feature matching."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Dropout probability after each hidden layer; from 0, below 1."""
+    spectral_norm: bool = True
+    """Whether every layer's largest singular value is held at 1 (Miyato et al., 2018)."""
+    lr: Positive = 0.001
+    """Learning rate of its AdamW. Above 0."""
+    max_grad_norm: Positive = 1.0
+    """Norm to which its gradients are clipped. Above 0."""
+    batch_pairs: Count = 64
+    """Pairs of each kind (real, fake) that an update on cached captions sees. 1 or more."""
+
+
+class CacheParams(Group):
+    """`gan.cache`: captions that the baseline writes beforehand, for `cached` and `hardneg`."""
+
+    subset_stories: Count = 120
+    """Training stories, drawn by the seed, that get captions; all if there are fewer."""
+    samples_per_story: Annotated[int, Field(ge=2)] = 4
+    """Captions sampled for each of them, and by `naive` for each story of a batch. 2 or more."""
+    refresh_epochs: CountOrZero = 0
+    """`cached`: sample all of them anew every so many epochs; 0 never does."""
+
+
+class HardNegativeParams(Group):
+    """`gan.hardneg`: what the variant `hardneg` adds to `cached`."""
+
+    mining: Literal["shuffled", "nearest"] = "nearest"
+    """Whose caption stands beside an image: any other story's, or the nearest in CLIP's space."""
+    feature_matching: Weight = 0.1
+    """Weight of the feature matching loss beside the adversarial one. 0 or more; 0 is off."""
+
+
+class GanParams(Group):
+    """`gan`: the adversarial stage."""
+
+    variant: Literal["none", "naive", "cached", "hardneg"] = "none"
+    """Where the discriminator's fakes come from; `none` leaves the baseline as it is."""
+    signal: Literal["embedding", "text", "both", "none"] = "both"
+    """What of the generator the discriminator moves: predicted embedding, written words, both, or
+    nothing, as published (its score of decoded text has no gradient); a control."""
+    text_loss: Literal["policy", "preference"] = "policy"
+    """How its judgement of whole captions reaches the decoder: by policy gradient, or by a loss
+    that prefers the best of a story's cached captions to the rest."""
+    beta_embedding: Weight = 0.02
+    """Weight of the adversarial loss of the predicted embedding. 0 or more; 0 leaves it out."""
+    beta_text: Weight = 0.2
+    """Weight of the adversarial loss of the written words. 0 or more; 0 leaves it out."""
+    text_every_steps: Count = 2
+    """Cached captions move the decoder in every so-many-th step, one story's at a time."""
+    policy_clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """`policy` on cached captions: how far from 1 a token's probability ratio counts (PPO)."""
+    preference_beta: Positive = 0.2
+    """`preference`: inverse temperature of the log-probability ratios (DPO's beta). Above 0."""
+    epochs: Count = 6
+    """Passes over the first windows of the training stories. 1 or more."""
+    lr: Positive = 0.0005
+    """Peak learning rate of the generator's AdamW. Above 0."""
+    warmup_steps: CountOrZero = 10
+    """Steps over which that learning rate rises to its peak. 0 or more."""
+    d_every_steps: Count = 1
+    """The discriminator is updated in every so-many-th step of the generator. 1 or more."""
+    d_steps: Count = 4
+    """Updates of the discriminator each time. 1 or more."""
+    stop_if_nll_rises_by: Positive = 0.05
+    """Nats a token by which the validation likelihood may worsen; beyond, training ends and the
+    last epoch's model within this bound is kept. Above 0."""
+    discriminator: DiscriminatorParams = DiscriminatorParams()
+    """The discriminator."""
+    cache: CacheParams = CacheParams()
+    """Captions written beforehand."""
+    hardneg: HardNegativeParams = HardNegativeParams()
+    """What the variant `hardneg` adds."""
+
+    @property
+    def reads_cache(self) -> bool:
+        """Whether the variant trains on captions of the `captions` stage."""
+        return self.variant in ("cached", "hardneg")
+
+    @model_validator(mode="after")
+    def _preference_has_a_reference(self) -> Self:
+        if self.variant == "naive" and self.text_loss == "preference":
+            raise ValueError(
+                "gan.text_loss is preference, but gan.variant naive keeps no captions to prefer "
+                "among: take gan.variant cached or hardneg, or gan.text_loss policy"
+            )
+        return self

@@ -1,0 +1,164 @@
+"""The prepare stage's work: raw stories checked, their frames listed, the refused set aside."""
+
+import functools
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.common.errors import UserError
+from pipeline.common.files import replacing, write_json
+from pipeline.common.progress import progress_bar
+from pipeline.images.pixels import LARGEST
+from pipeline.prepare.distributions import Distributions, write_plots
+from pipeline.prepare.examination import REASONS, Refusal, Story, examine
+from pipeline.prepare.identity import Identity
+from pipeline.prepare.summary import Summary
+from pipeline.stories.frames import content_key, writing_frames
+from pipeline.stories.origin import read_origin
+from pipeline.stories.schema import SPLITS, count_stories, image_bytes, iter_stories, story_files
+
+STORIES_AHEAD = 16  # examined at a time ...
+BYTES_AHEAD = 256 << 20  # ... or fewer, where their images are large
+
+DETAIL_CHARACTERS = 300  # of a line of the quarantine, at most
+
+Located = tuple[str, int, dict[str, Any]]  # file relative to the raw folder, row in it, the row
+
+
+def prepare(
+    raw: Path,
+    frames: Path,
+    summary: Path,
+    quarantine: Path,
+    plots: Path,
+    bad_frame: Literal["story", "cut"] = "story",
+    max_megapixels: float = LARGEST,
+) -> Summary:
+    """Check the stories of a raw folder and write the table of frames, the summary, the quarantine.
+
+    Streams: what is held in memory is a few stories, and a few digests of every story. The files
+    depend on the stories alone and are written in the stories' order. An id is taken by the first
+    row of its split that is kept; see `Identity.named` for ids that both splits have.
+
+    Args:
+        raw: folder with `train/*.parquet` and perhaps `test/*.parquet`.
+        frames: `FRAMES_SCHEMA` parquet, a row per frame of the stories kept.
+        summary: JSON, where the stories came from and the dataset table of `Summary.table`.
+        quarantine: JSON lines, a row per story refused or cut: story_id, split, row (number within
+            the split, from 0), kind (of `REASONS`, or `cut`), reason, detail.
+        plots: folder of `Distributions.plots`, a JSON file each.
+        bad_frame: what a bad frame costs: its `story`, or the frames from it on (`cut`).
+        max_megapixels: millions of pixels above which an image is refused.
+
+    Raises:
+        UserError: if there are no stories, or if not a single one can be used; all files
+            are written in the latter case, since they tell why.
+    """
+    _check_layout(raw)
+    identity, gathered, distributions = Identity(), Summary(), Distributions()
+    rows_before: Counter[str] = Counter()
+    with (
+        writing_frames(frames) as table,
+        replacing(quarantine) as refused_path,
+        refused_path.open("w", encoding="utf-8", newline="\n") as refused,
+    ):
+        located = progress_bar(iter_stories(raw), "prepare", count_stories(raw), unit="story")
+        for (file, row_number, row), outcome in _examined(located, bad_frame, max_megapixels):
+            split, story_id = file.split("/", 1)[0], row["story_id"]
+            elsewhere = False
+            if story_id is not None and identity.is_taken(split, story_id):
+                outcome = Refusal("duplicate_id", f"story_id {story_id}")
+            if isinstance(outcome, Story):
+                elsewhere = identity.is_elsewhere(split, outcome)
+                outcome = identity.named(split, outcome)
+                table.add(_frame_rows(split, file, row_number, outcome))
+                distributions.add(outcome)
+            gathered.add(split, row, outcome, elsewhere)
+            if isinstance(outcome, Refusal) or outcome.cut:
+                where = {"story_id": story_id, "split": split, "row": rows_before[split]}
+                entry = where | _explanation(outcome)
+                refused.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            rows_before[split] += 1
+    write_json(summary, {"dataset": read_origin(raw)} | gathered.table())
+    write_plots(distributions, plots)
+    if gathered.read == 0:
+        raise UserError(f"{raw} holds no stories; run the download stage again")
+    if gathered.kept == 0:
+        raise UserError(f"{raw}: {gathered.sentence()}; {quarantine} says why for each")
+    return gathered
+
+
+def _check_layout(raw: Path) -> None:
+    """See that every file lies in a split's folder, before anything is read."""
+    for path in story_files(raw):
+        if path.relative_to(raw).parts[0] not in SPLITS:
+            raise UserError(f"{path} lies neither in {raw}/train nor in {raw}/test; move it there")
+
+
+def _examined(
+    located: Iterable[Located], bad_frame: Literal["story", "cut"], max_megapixels: float
+) -> Iterator[tuple[Located, Story | Refusal]]:
+    """Examine stories on all cores (decoding releases the interpreter's lock), in their order."""
+    look = functools.partial(examine, bad_frame=bad_frame, max_megapixels=max_megapixels)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for batch in _batches(located):
+            yield from zip(batch, pool.map(look, [row for _, _, row in batch]), strict=True)
+
+
+def _batches(located: Iterable[Located]) -> Iterator[list[Located]]:
+    """As many stories as may be held in memory at a time."""
+    batch: list[Located] = []
+    size = 0
+    for story in located:
+        batch.append(story)
+        size += image_bytes(story[2])
+        if len(batch) == STORIES_AHEAD or size >= BYTES_AHEAD:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _explanation(outcome: Story | Refusal) -> dict[str, str]:
+    """What the quarantine says of a story that is refused, or cut."""
+    if isinstance(outcome, Refusal):
+        kind, reason, detail = outcome.kind, REASONS[outcome.kind], outcome.detail
+    else:
+        assert outcome.cut
+        kind, reason = "cut", "The story ends before its first bad frame."
+        kept = len(outcome.captions)
+        detail = f"{kept} frames are kept; {outcome.cut.kind}: {outcome.cut.detail}"
+    return {"kind": kind, "reason": reason, "detail": _shown(detail)}
+
+
+def _shown(detail: str) -> str:
+    """A detail on one line and the same at every run: a library's message may hold an address."""
+    detail = re.sub(r" at 0x[0-9a-fA-F]+", "", detail)
+    legible = "".join(c if c.isprintable() else repr(c)[1:-1] for c in detail[:DETAIL_CHARACTERS])
+    return legible[:DETAIL_CHARACTERS]
+
+
+def _frame_rows(split: str, file: str, row_number: int, story: Story) -> list[dict[str, Any]]:
+    """Give the rows of `FRAMES_SCHEMA` for one story."""
+    return [
+        {
+            "split": split,
+            "story_id": story.story_id,
+            "frame_index": index,
+            "n_frames": len(story.captions),
+            "caption": caption,
+            "image_file": file,
+            "image_row": row_number,
+            "image_index": index,
+            "image_key": image_key,
+            "caption_key": content_key(caption.encode()),
+        }
+        for index, (caption, image_key) in enumerate(
+            zip(story.captions, story.image_keys, strict=True)
+        )
+    ]

@@ -1,0 +1,138 @@
+"""Captions from grounded stories: what `<gdi>`, `<gdo>`, `<gda>` and `<gdl>` tags leave behind.
+
+A story marks its frames with `<gdi image1>` ... (closed by `</gdi>` or not), entities with
+`<gdo char1 char2>...</gdo>`, actions with `<gda char1>...</gda>` and places with
+`<gdl bg1 lm1>...</gdl>`. The stories are written by a language model, so tags come broken: in
+upper case, unclosed, nested, repeated, out of order, cut off. Nothing here raises; a frame that no
+tag speaks of has the empty caption, and it is the caller's to refuse it.
+
+Source of the tags: Oliveira and Martins, StoryReasoning (arXiv:2505.10292).
+"""
+
+import re
+
+from pipeline.prepare.plain import is_blank, legible, without_layout
+
+_FRAME = r"(?:image|img|frame)"
+_KIND = r"(?:image|img|frame|char|obj|lm|bg)"
+# What surely is an id: in a tag that lost its `>`, the words after it are the story's.
+_SURE_ID = rf"(?:[a-z]{{1,12}}[0-9]{{1,9}}\b|{_KIND}[\s_\#-]{{0,3}}[0-9]{{1,9}}(?![0-9]))"
+_SURE_IDS = rf"(?:[\s,:]*+{_SURE_ID})*+"
+
+# Every quantifier that could take long on hostile text is possessive or bounded.
+_TAG = re.compile(
+    rf"""
+    (?P<head> (?<!<) <++ \s{{0,3}} )?      # doubled, or lost where the rest leaves no doubt
+    (?(head) | (?<![a-z0-9]) )
+    (?P<closes> [/\\]{{1,3}} \s{{0,3}} )?
+    gd (?P<kind> [ioal] ) (?= [^a-z] | $ | {_KIND} [\s_\#-]{{0,3}} [0-9] )
+    (?:
+        (?P<ids> {_SURE_IDS} ) \s*+ >++   # whole; more than one `>` after nesting
+    |
+        (?(head) | (?!) )
+        (?(closes)                        # without its `>`
+        |
+            (?: (?P<any> [^\s<>]{{0,40}}+ (?: \s++ [^\s<>]{{1,40}}+ ){{0,16}}+ ) \s*+ >++
+            |   (?P<sure> {_SURE_IDS} ) )
+        )
+    )
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_NESTING = 8  # tags within the angle brackets of tags; bounded so that no text takes long
+
+# The beginning of a tag at the end of a story that was cut off in the middle of it.
+_PART_OF_KIND = "|".join(
+    kind[:n]
+    for kind in ("image", "img", "frame", "char", "obj", "lm", "bg")
+    for n in range(len(kind), 0, -1)
+)
+_CUT_OFF = re.compile(
+    rf"""
+    (?<!<) <++ \s*+
+    (?: gd[ioal] {_SURE_IDS} [\s,:]*+ (?: {_PART_OF_KIND} )? | (?: [/\\]++ \s*+ )? (?: gd? )? )
+    \s*+ \Z
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+_FRAME_ID = re.compile(
+    rf"(?<![a-z0-9]){_FRAME}[\s_#:.-]{{0,3}}([0-9]{{1,9}})(?![a-z0-9])", re.IGNORECASE
+)
+_BARE_NUMBER = re.compile(
+    rf"[\s_\#:-]*+ ([0-9]{{1,9}}) {_SURE_IDS} [\s,:]*+", re.IGNORECASE | re.VERBOSE
+)
+
+
+def has_frame_tags(story: str) -> bool:
+    """Whether any tag of a story marks a frame, be it one that the story does not have."""
+    return bool(_segments(_whole(story)))
+
+
+def frame_captions(story: str, n_frames: int) -> list[str]:
+    """Give each frame its caption: the text of its segments without tags, white space folded.
+
+    A segment begins at an opening tag with a frame's number (`<gdi image2>`, `<gdi frame#2>`,
+    `<gdi 2>`; `<gdi char2>` has none) and ends at the next one. Where every segment has a `</gdi>`,
+    it ends there; else a missing or misplaced `</gdi>` loses no words. It belongs to frame N
+    wherever it stands, and the segments of one frame are joined in the order of the text. Text
+    before the first frame tag, and segments of frames that the story does not have, belong to no
+    frame. Lines of layout and characters that nobody sees (see `pipeline.prepare.plain`) are no
+    caption. Tags within words go without a trace, so that `<gdo char1>Tom</gdo>'s` reads `Tom's`;
+    frame tags separate words; what only looks like a tag ("a < b") stays.
+
+    Args:
+        story: the text with its tags.
+        n_frames: the number of the story's images.
+
+    Returns:
+        `n_frames` captions; the empty string for a frame without words.
+    """
+    texts: list[list[str]] = [[] for _ in range(n_frames)]
+    for frame, text in _segments(_whole(story)):
+        if 1 <= frame <= n_frames:
+            texts[frame - 1].append(without_layout(_untagged(text)))
+    captions = [" ".join(" ".join(parts).split()) for parts in texts]
+    return ["" if is_blank(caption) else caption for caption in captions]
+
+
+def _whole(story: str) -> str:
+    """The story without characters that nobody sees, and without a tag cut off at its end."""
+    return _CUT_OFF.sub("", legible(story))
+
+
+def _segments(story: str) -> list[tuple[int, str]]:
+    """Frame and text of every segment, in the order of the story."""
+    opened: list[tuple[int, int, int]] = []  # frame, start and end of the tag
+    closed: dict[int, int] = {}  # which of them -> start of its last `</gdi>`
+    for tag in _TAG.finditer(story):
+        if not _of_frame(tag):
+            continue
+        if tag["closes"]:
+            closed[len(opened) - 1] = tag.start()
+        elif (frame := _frame_number(tag["ids"] or tag["any"] or tag["sure"] or "")) is not None:
+            opened.append((frame, tag.start(), tag.end()))
+    ends = [*(start for _, start, _ in opened), len(story)][1:]
+    if all(n in closed for n in range(len(opened))):
+        ends = [closed[n] for n in range(len(opened))]
+    return [(frame, story[start:end]) for (frame, _, start), end in zip(opened, ends, strict=True)]
+
+
+def _frame_number(ids: str) -> int | None:
+    """The number of the frame that the ids of a tag name, the first if there are several."""
+    found = _FRAME_ID.search(ids) or _BARE_NUMBER.fullmatch(ids)
+    return int(found[1]) if found else None
+
+
+def _untagged(text: str) -> str:
+    """Remove every tag, whole or broken."""
+    for _ in range(_NESTING):
+        stripped = _TAG.sub(lambda tag: "\n" if _of_frame(tag) else "", text)
+        if stripped == text:
+            break
+        text = stripped  # a tag inside a tag may leave another one behind
+    return text
+
+
+def _of_frame(tag: re.Match[str]) -> bool:
+    return tag["kind"] in "iI"

@@ -1,0 +1,120 @@
+"""Builds adversarial objectives over the toy world."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipeline.adversarial.captions import (
+    CachedCaptions,
+    CaptionSource,
+    NaiveCaptions,
+    Refresh,
+)
+from pipeline.adversarial.discriminator import Discriminator
+from pipeline.adversarial.objective import AdversarialObjective
+from pipeline.adversarial.tripwires import Tripwires
+from pipeline.captioning.generate import story_seed
+from pipeline.captioning.sampler import Sampler
+from pipeline.clip.frozen import FrozenClip
+from pipeline.model.language_model import load_prompts
+from pipeline.params import GanParams, GenerateParams, LossParams
+from pipeline.training.supervised import SupervisedObjective
+
+LOSS = LossParams(alpha=0.5, lambda_=0.25)
+PER_STORY = 3
+CACHED = (0, 7, 14, 21)
+"""Training windows that have cached captions, unless told otherwise."""
+
+
+def gan(**changes: Any) -> GanParams:
+    """Settings under which every step trains the discriminator and moves the decoder."""
+    values: dict[str, Any] = {
+        "variant": "cached",
+        "signal": "both",
+        "text_loss": "policy",
+        "beta_embedding": 0.1,
+        "beta_text": 0.5,
+        "text_every_steps": 1,
+        "policy_clip": 0.2,
+        "preference_beta": 0.2,
+        "epochs": 2,
+        "lr": 1e-3,
+        "warmup_steps": 0,
+        "d_every_steps": 1,
+        "d_steps": 1,
+        "stop_if_nll_rises_by": 0.5,
+        "discriminator": {
+            "widths": [16, 8],
+            "dropout": 0.1,
+            "spectral_norm": False,
+            "lr": 1e-3,
+            "max_grad_norm": 1.0,
+            "batch_pairs": 8,
+        },
+        "cache": {"subset_stories": 4, "samples_per_story": PER_STORY, "refresh_epochs": 0},
+        "hardneg": {"mining": "nearest", "feature_matching": 0.1},
+    }
+    return GanParams.model_validate(values | changes)
+
+
+def sampler(toy: Any, clip: Path, **changes: Any) -> Sampler:
+    """A sampler of the toy generator with the tiny CLIP."""
+    values: dict[str, Any] = {
+        "strategy": "greedy",
+        "max_new_tokens": 12,
+        "temperature": 1.0,
+        "top_p": 1.0,
+        "repetition_penalty": 1.0,
+        "no_repeat_ngram_size": 0,
+        "batch_size": 16,
+    }
+    return Sampler(
+        toy.generator,
+        load_prompts(toy.generator.config),
+        FrozenClip.load(str(clip), precision="float32"),
+        GenerateParams.model_validate(values | changes),
+    )
+
+
+def make_objective(
+    toy: Any,
+    clip: Path,
+    params: GanParams,
+    discriminator: nn.Module | None = None,
+    cached: Sequence[int] = CACHED,
+) -> AdversarialObjective:
+    """An objective over all training windows of the toy world."""
+    writer = sampler(toy, clip)
+    torch.manual_seed(2)
+    dim = toy.train.image.embeddings.shape[1]
+    targets = toy.val.batch(torch.arange(len(toy.val)).numpy())
+    return AdversarialObjective(
+        SupervisedObjective(toy.generator, LOSS),
+        discriminator or Discriminator(dim, dim, params.discriminator),
+        source(toy, writer, params, cached),
+        toy.train,
+        Tripwires(writer, toy.val_contexts, targets["target_image"], targets["target_text"]),
+        params,
+    )
+
+
+def source(toy: Any, writer: Sampler, params: GanParams, cached: Sequence[int]) -> CaptionSource:
+    if params.variant == "naive":
+        return NaiveCaptions(writer, toy.contexts, PER_STORY, seed=5)
+    contexts = toy.contexts.take(cached)
+    every = [i for i in range(len(cached)) for _ in range(PER_STORY)]
+    seeds = [story_seed(i, "a sample") for i in range(len(every))]
+    refresh = None
+    if params.cache.refresh_epochs:
+        refresh = Refresh(writer, contexts, PER_STORY, 5, params.cache.refresh_epochs)
+    return CachedCaptions(
+        writer.sample(contexts.take(every), seeds),
+        torch.tensor(cached),
+        PER_STORY,
+        params.discriminator.batch_pairs,
+        params.text_every_steps,
+        refresh,
+    )

@@ -1,0 +1,274 @@
+"""The adversarial objective: whom its gradient reaches, what it achieves, when it stops."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline.adversarial.discriminator import Judged
+from pipeline.adversarial.objective import AdversarialObjective
+from pipeline.params import TrainParams
+from pipeline.training.checkpoint import Checkpoints
+from pipeline.training.curves import Curves
+from pipeline.training.loop import Outcome, train_loop
+from pipeline.training.supervised import SupervisedObjective
+from tests.adversarial.adversary import LOSS, gan, make_objective, sampler
+
+VARIANTS = ["naive", "cached", "hardneg"]
+
+
+def a_batch(toy: Any, size: int = 6) -> dict[str, torch.Tensor]:
+    return toy.train.batch(torch.arange(0, 7 * size, 7).numpy())
+
+
+def train(toy: Any, objective: Any, folder: Path, **changes: Any) -> Outcome:
+    values: dict[str, Any] = {
+        "epochs": 1,
+        "batch_size": 8,
+        "lr": 2e-3,
+        "weight_decay": 0.0,
+        "warmup_steps": 0,
+        "max_grad_norm": 1.0,
+        "patience_epochs": 20,
+        "checkpoint_every_steps": 100,
+    }
+    warm_start = isinstance(objective, AdversarialObjective)
+    with Curves(folder / "live") as curves:
+        return train_loop(
+            toy.generator,
+            objective,
+            toy.train,
+            toy.val,
+            TrainParams(**values | changes),
+            seed=3,
+            checkpoints=Checkpoints(folder / "state"),
+            curves=curves,
+            warm_start=warm_start,
+        )
+
+
+def reached_by(signal: str, names: list[str]) -> set[str]:
+    """The parameters that a signal is to move."""
+    rooms = {
+        "embedding": ("fusion.", "image_head."),
+        "text": ("fusion.", "decoder."),
+        "both": ("fusion.", "image_head.", "decoder."),
+        "none": (),
+    }[signal]
+    return {name for name in names if name.startswith(rooms)} if rooms else set()
+
+
+@pytest.mark.parametrize("toy", ["frozen", "full"], indirect=True)
+@pytest.mark.parametrize("signal", ["embedding", "text", "both", "none"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_adversarial_term_alone_reaches_what_it_should(
+    toy: Any, tiny_clip: Path, variant: str, signal: str
+) -> None:
+    objective = make_objective(toy, tiny_clip, gan(variant=variant, signal=signal))
+    toy.generator.train()
+    term = objective(a_batch(toy))["adversarial"]
+    assert term.isfinite() and term != 0
+    if signal == "none":
+        assert not term.requires_grad, "as published: a number, and no gradient"
+    else:
+        term.backward()
+    parameters = toy.generator.trainable()
+    moved = {n for n, p in parameters.items() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert moved == reached_by(signal, list(parameters))
+    assert all(parameters[name].grad.isfinite().all() for name in moved)
+
+
+@pytest.mark.parametrize("variant", ["cached", "hardneg"])
+def test_the_preference_loss_reaches_the_decoder(toy: Any, tiny_clip: Path, variant: str) -> None:
+    params = gan(variant=variant, signal="text", text_loss="preference")
+    make_objective(toy, tiny_clip, params)(a_batch(toy))["adversarial"].backward()
+    parameters = toy.generator.trainable()
+    moved = {n for n, p in parameters.items() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert moved == reached_by("text", list(parameters))
+
+
+def test_hard_negatives_bring_feature_matching(toy: Any, tiny_clip: Path) -> None:
+    """Weighted up, it is the difference between the variants' terms for one discriminator."""
+    terms = []
+    for weight in (0.0, 1000.0):
+        hardneg = {"mining": "nearest", "feature_matching": weight}
+        params = gan(variant="hardneg", signal="embedding", hardneg=hardneg, d_every_steps=99)
+        objective = make_objective(toy, tiny_clip, params)
+        objective.step = 1
+        terms.append(objective(a_batch(toy))["adversarial"].item())
+    assert terms[1] > terms[0] + 1e-3
+
+
+def test_weights_of_nought_leave_the_likelihood_alone(toy: Any, tiny_clip: Path) -> None:
+    objective = make_objective(toy, tiny_clip, gan(beta_embedding=0.0, beta_text=0.0))
+    toy.generator.eval()
+    losses = objective(a_batch(toy))
+    assert losses["adversarial"] == 0
+    assert torch.equal(
+        losses["loss"], SupervisedObjective(toy.generator, LOSS)(a_batch(toy))["loss"]
+    )
+
+
+def test_the_discriminator_takes_its_turns(toy: Any, tiny_clip: Path) -> None:
+    objective = make_objective(toy, tiny_clip, gan(d_every_steps=3, d_steps=2))
+    weight = objective.discriminator.score.weight
+    changed = []
+    for _ in range(7):
+        before = weight.detach().clone()
+        objective(a_batch(toy))
+        changed.append(not torch.equal(before, weight))
+    assert changed == [True, False, False, True, False, False, True]
+    assert int(objective.state()["optimiser/step/score.weight"]) == 6
+
+
+def test_the_generators_loss_leaves_the_discriminator_alone(toy: Any, tiny_clip: Path) -> None:
+    objective = make_objective(toy, tiny_clip, gan())
+    losses = objective(a_batch(toy))
+    own = [p.grad.clone() for p in objective.discriminator.parameters()]  # of its own update
+    assert any(grad.abs().sum() > 0 for grad in own)
+    losses["loss"].backward()
+    assert all(map(torch.equal, own, [p.grad for p in objective.discriminator.parameters()]))
+
+
+def test_naive_writes_anew_in_every_step_and_for_each_of_the_two(toy: Any, tiny_clip: Path) -> None:
+    source = make_objective(toy, tiny_clip, gan(variant="naive")).source
+    batch = a_batch(toy)
+    rows, embeddings = source.pairs(batch, 0)
+    assert rows.tolist() == [row for row in batch["rows"].tolist() for _ in range(3)]
+    assert torch.equal(source.pairs(batch, 0)[1], embeddings)
+    own = source.captions(batch, 0)
+    assert own.windows.tolist() == batch["rows"].tolist()
+    assert not torch.equal(own.embeddings.flatten(0, 1), embeddings)
+    assert not torch.equal(source.pairs(batch, 1)[1], embeddings)
+    assert not torch.equal(source.captions(batch, 1).embeddings, own.embeddings)
+    assert torch.equal(source.captions(batch, 0).embeddings, own.embeddings)
+
+
+def test_stored_log_probabilities_are_those_of_the_training_pass(toy: Any, tiny_clip: Path) -> None:
+    """Before any step the probability ratio is 1: decoding and training see the same model."""
+    toy.generator.eval()
+    captions = make_objective(toy, tiny_clip, gan()).source.cached
+    batch = toy.train.batch(captions.windows.repeat_interleave(3).numpy())
+    with torch.no_grad():
+        prefix = toy.generator.encode(batch["images"], batch["texts"]).prefix
+        prompt = (batch["prompt_ids"], batch["prompt_mask"])
+        nll = toy.generator.token_nll(prefix, *prompt, captions.ids, captions.mask)
+    assert torch.allclose(-nll, captions.logprobs, atol=1e-4)
+
+
+def test_a_refresh_writes_the_captions_of_the_present_generator(toy: Any, tiny_clip: Path) -> None:
+    cache = {"subset_stories": 4, "samples_per_story": 3, "refresh_epochs": 2}
+    objective = make_objective(toy, tiny_clip, gan(cache=cache))
+    before = objective.source.cached
+    objective.between_epochs(0)
+    assert objective.source.cached is before
+    objective.between_epochs(1)
+    after = objective.source.cached
+    assert after.embeddings.shape == before.embeddings.shape
+    assert not torch.equal(after.embeddings, before.embeddings)
+
+    other = make_objective(toy, tiny_clip, gan(cache=cache))
+    other.load_state(objective.state())
+    assert torch.equal(other.source.cached.ids, after.ids)
+    assert torch.equal(other.source.cached.logprobs, after.logprobs)
+
+
+def test_a_state_put_back_goes_on_the_same_way(toy: Any, tiny_clip: Path) -> None:
+    first = make_objective(toy, tiny_clip, gan())
+    for _ in range(3):
+        first(a_batch(toy))
+    state = {name: tensor.clone() for name, tensor in first.state().items()}
+    second = make_objective(toy, tiny_clip, gan())
+    second.load_state(state)
+    results = []
+    for objective in (first, second):
+        torch.manual_seed(11)
+        results.append([objective(a_batch(toy))["loss"].item() for _ in range(2)])
+    assert results[0] == results[1]
+    assert second.step == 5
+
+
+class LikesOneSide(nn.Module):
+    """A discriminator that is right by construction: it likes what lies beyond a threshold along
+    one direction of CLIP's text space, and never learns."""
+
+    def __init__(self, direction: torch.Tensor, threshold: float):
+        super().__init__()
+        self.direction = nn.Parameter(direction, requires_grad=False)
+        self.threshold = threshold
+
+    def forward(self, images: torch.Tensor, texts: torch.Tensor) -> Judged:
+        score = texts @ self.direction - self.threshold
+        return Judged(score, score[:, None])
+
+    def requires_grad_(self, requires_grad: bool = True) -> "LikesOneSide":
+        return self
+
+
+@pytest.mark.parametrize(
+    ("variant", "text_loss", "refresh_epochs"),
+    [
+        ("naive", "policy", 0),
+        ("cached", "policy", 1),  # the clip lets captions of one generator move it so far only
+        ("cached", "preference", 0),
+    ],
+)
+def test_training_on_text_raises_the_share_of_captions_that_are_liked(
+    toy: Any, tiny_clip: Path, tmp_path: Path, variant: str, text_loss: str, refresh_epochs: int
+) -> None:
+    train(toy, SupervisedObjective(toy.generator, LOSS), tmp_path / "base", epochs=8, lr=5e-3)
+    writer = sampler(toy, tiny_clip)
+    contexts = toy.contexts.take(range(0, len(toy.contexts), 3))
+
+    def sampled() -> torch.Tensor:
+        samples = writer.sample(contexts, list(range(len(contexts))))
+        return torch.from_numpy(samples.embedding.astype("float32"))
+
+    before = sampled()
+    direction = torch.linalg.svd(before - before.mean(dim=0))[2][0]  # along which captions differ
+    liking = LikesOneSide(direction, float((before @ direction).median()))
+
+    def liked(texts: torch.Tensor) -> float:
+        return float((liking(texts, texts).score > 0).float().mean())
+
+    params = gan(
+        variant=variant,
+        signal="text",
+        text_loss=text_loss,
+        beta_text=3.0,
+        d_every_steps=10**6,
+        stop_if_nll_rises_by=100.0,
+        cache={"subset_stories": 60, "samples_per_story": 3, "refresh_epochs": refresh_epochs},
+    )
+    objective = make_objective(toy, tiny_clip, params, liking, range(0, len(toy.train), 2))
+    objective.step = 1  # past its only turn
+    train(toy, objective, tmp_path / variant, epochs=8, lr=4e-3)
+    assert liked(before) <= 0.5
+    assert liked(sampled()) > liked(before) + 0.2
+
+
+def test_the_tripwire_ends_the_run_and_gives_back_the_last_good_model(
+    toy: Any, tiny_clip: Path, tmp_path: Path
+) -> None:
+    train(toy, SupervisedObjective(toy.generator, LOSS), tmp_path / "base", epochs=3, lr=5e-3)
+    start = {name: p.clone() for name, p in toy.generator.trainable().items()}
+    objective = make_objective(
+        toy, tiny_clip, gan(beta_text=50.0, variant="naive", stop_if_nll_rises_by=1e-6)
+    )
+    outcome = train(toy, objective, tmp_path / "gan", epochs=5, lr=2e-2)
+    assert outcome.best_epoch == -1 and outcome.steps == 15, "ended after the first of 5 epochs"
+    for name, parameter in toy.generator.trainable().items():
+        assert torch.equal(parameter, start[name]), name
+
+
+def test_every_epoch_within_the_bound_is_kept(toy: Any, tiny_clip: Path, tmp_path: Path) -> None:
+    objective = make_objective(toy, tiny_clip, gan(stop_if_nll_rises_by=100.0))
+    outcome = train(toy, objective, tmp_path, epochs=2)
+    assert outcome.best_epoch == 1
+    logged = {path.stem for path in (tmp_path / "live").rglob("val/*.tsv")}
+    tripwires = {"words", "distinct_2", "finished", "d_real", "d_generated", "d_shuffled"}
+    assert tripwires | {"nll"} <= logged
+    steps = (tmp_path / "live/plots/metrics/val/d_real.tsv").read_text().splitlines()[1:]
+    assert [line.split("\t")[0] for line in steps] == ["0", "15", "30"]

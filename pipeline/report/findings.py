@@ -7,7 +7,7 @@ than a paired test, and right for a page that is read in a minute.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.evaluation.bootstrap import Measure
+from pipeline.evaluation.figures import Measure
 from pipeline.evaluation.references import (
     COPY_BEFORE_LAST,
     COPY_LAST,

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.common.files import write_bytes
-from pipeline.evaluation.bootstrap import Measure
+from pipeline.evaluation.figures import Measure
 from pipeline.evaluation.metrics import describe
 from pipeline.evaluation.references import GROUND_TRUTH, ROWS, row_name
 from pipeline.evaluation.results import Measures, SplitMeasures

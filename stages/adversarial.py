@@ -127,7 +127,7 @@ def _train(paths: argparse.Namespace, params: Params) -> None:
             "device": str(device),
         },
         [table_bytes(frames), fingerprint.encode()],
-        (*TRAINING_CODE, PIPELINE / "captioning"),
+        (*TRAINING_CODE, PIPELINE / "adversarial", PIPELINE / "captioning"),
     )
     checkpoints = Checkpoints(claim_folder(storycache_home() / "training" / key))
     schedule = {"epochs": gan.epochs, "lr": gan.lr, "warmup_steps": gan.warmup_steps}

@@ -25,9 +25,6 @@ from pipeline.training.curves import Curves
 from pipeline.training.loop import train_loop
 from pipeline.training.supervised import SupervisedObjective
 
-GROUPS = {"seed", "context", "fusion", "decoder", "prompt", "loss", "train"}
-"""Parameters that this stage depends on; kept in the model folder."""
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -38,9 +35,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="model folder to write")
     parser.add_argument("--live", type=Path, required=True, help="loss curves to write")
     paths = parser.parse_args()
-    params = load_params()
+    params = load_params().only("context", "decoder", "fusion", "loss", "prompt", "seed", "train")
     claim_outputs(paths.out, paths.live)
-    used = params.model_dump(mode="json", by_alias=True, include=GROUPS)
+    used = params.model_dump(mode="json")
 
     # --- data
     frames = read_frames(paths.frames, FRAME_COLUMNS)

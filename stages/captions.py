@@ -1,45 +1,35 @@
 """Stage `captions`: what the baseline writes for training stories, for the adversarial stage."""
 
-import argparse
 from pathlib import Path
 
 from pipeline.captioning.samples import Samples, write_samples
-from pipeline.common.errors import exit_cleanly
 from pipeline.common.locks import claim_outputs
-from pipeline.common.stage import Inputs
+from pipeline.common.stage import Inputs, run_stage
 from pipeline.features.store import FeatureStore
 from pipeline.params import load_params
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=Path, required=True)
-    parser.add_argument("--splits", type=Path, required=True)
-    parser.add_argument("--images", type=Path, required=True, help="image features")
-    parser.add_argument("--texts", type=Path, required=True, help="text features")
-    parser.add_argument("--model", type=Path, required=True, help="baseline's folder")
-    parser.add_argument("--out", type=Path, required=True, help="file of captions to write")
-    paths = parser.parse_args()
+def captions(inputs: Inputs, model: Path, out: Path) -> None:
+    """Sample from the baseline, in the folder `model`; nothing if `gan.variant` reads nothing."""
     params = load_params()
-    claim_outputs(paths.out)
+    claim_outputs(out)
     if not params.gan.reads_cache:
-        write_samples(
-            paths.out, Samples.none(FeatureStore.open(paths.texts).dim), {"fingerprint": ""}
-        )
+        write_samples(out, Samples.none(FeatureStore.open(inputs.texts).dim), {"fingerprint": ""})
         print(f"gan.variant {params.gan.variant} reads no captions, so none are written")
         return
+    from pipeline.captioning.pregenerate import write_captions  # which loads torch
 
-    from pipeline.captioning.pregenerate import write_captions  # torch and all that
-
+    cache = params.gan.cache
     write_captions(
-        Inputs(paths.frames, paths.splits, paths.images, paths.texts),
-        paths.model,
-        paths.out,
-        params.gan.cache,
+        inputs,
+        model,
+        out,
+        cache.subset_stories,
+        cache.samples_per_story,
         params.generate,
         params.seed,
     )
 
 
 if __name__ == "__main__":
-    exit_cleanly(main)
+    run_stage(captions)

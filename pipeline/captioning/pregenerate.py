@@ -19,14 +19,23 @@ from pipeline.features.store import FeatureStore
 from pipeline.model.folder import load_generator
 from pipeline.model.language_model import load_prompts
 from pipeline.params import GenerateParams
-from pipeline.params.gan import CacheParams
 from pipeline.stories.frames import read_frames
 
 
 def write_captions(
-    inputs: Inputs, model: Path, out: Path, cache: CacheParams, generate: GenerateParams, seed: int
+    inputs: Inputs,
+    model: Path,
+    out: Path,
+    stories: int,
+    per_story: int,
+    generate: GenerateParams,
+    seed: int,
 ) -> None:
     """Sample captions of training stories from the generator in the folder `model`, into `out`.
+
+    Args:
+        stories: how many of them, drawn by the seed.
+        per_story: captions of each.
 
     Raises:
         UserError: no training story is long enough.
@@ -36,13 +45,13 @@ def write_captions(
     make_deterministic(seed)
     generator = load_generator(model, pick_device(), (images.dim, texts.dim))
     frames = read_frames(inputs.frames, CONTEXT_COLUMNS)
-    stories = read_splits(inputs.splits)["train"]
-    windows = make_windows(frames, stories, generator.config.k, "first")
+    training = read_splits(inputs.splits)["train"]
+    windows = make_windows(frames, training, generator.config.k, "first")
     if not len(windows):
         raise UserError("no training story has context.k + 1 frames: lower context.k")
     # The first so many of a permutation: a larger subset holds every smaller one.
     order = np.random.default_rng(seed).permutation(len(windows))
-    chosen = sorted(order[: cache.subset_stories].tolist())
+    chosen = sorted(order[:stories].tolist())
     contexts = Contexts.of(frames, windows, images, texts).take(chosen)
 
     # --- their captions
@@ -54,7 +63,7 @@ def write_captions(
     )
     fingerprint = sampler.fingerprint()
     kept = CaptionCache(storycache_home() / "captions" / fingerprint)
-    samples = sample_once(sampler, contexts, cache.samples_per_story, seed, kept)
+    samples = sample_once(sampler, contexts, per_story, seed, kept)
     write_samples(out, samples, {"fingerprint": fingerprint})
     print(
         f"{len(samples)} captions of {len(contexts)} stories in {out}: "

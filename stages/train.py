@@ -1,13 +1,12 @@
 """Stage `train`: the multitask baseline, from features alone."""
 
-import argparse
 from pathlib import Path
 
 import torch
 
-from pipeline.common.errors import exit_cleanly
 from pipeline.common.home import storycache_home
 from pipeline.common.locks import claim_folder, claim_outputs
+from pipeline.common.stage import Inputs, run_stage
 from pipeline.compute.device import make_deterministic, pick_device
 from pipeline.compute.memory import keep_freed_memory
 from pipeline.dataset.examples import FRAME_COLUMNS, make_examples
@@ -25,27 +24,18 @@ from pipeline.training.curves import Curves
 from pipeline.training.loop import train_loop
 from pipeline.training.supervised import SupervisedObjective
 
-GROUPS = {"seed", "context", "fusion", "decoder", "prompt", "loss", "train"}
-"""Parameters that this stage depends on; kept in the model folder."""
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=Path, required=True)
-    parser.add_argument("--splits", type=Path, required=True)
-    parser.add_argument("--images", type=Path, required=True, help="image features")
-    parser.add_argument("--texts", type=Path, required=True, help="text features")
-    parser.add_argument("--out", type=Path, required=True, help="model folder to write")
-    parser.add_argument("--live", type=Path, required=True, help="loss curves to write")
-    paths = parser.parse_args()
-    params = load_params()
-    claim_outputs(paths.out, paths.live)
-    used = params.model_dump(mode="json", by_alias=True, include=GROUPS)
+def train(inputs: Inputs, out: Path, live: Path) -> None:
+    """Train fusion encoder, heads and prefix over the language model; write the model to `out`, its
+    loss curves to `live`."""
+    params = load_params().only("context", "decoder", "fusion", "loss", "prompt", "seed", "train")
+    claim_outputs(out, live)
+    used = params.model_dump(mode="json")
 
     # --- data
-    frames = read_frames(paths.frames, FRAME_COLUMNS)
-    splits = read_splits(paths.splits)
-    images, texts = FeatureStore.open(paths.images), FeatureStore.open(paths.texts)
+    frames = read_frames(inputs.frames, FRAME_COLUMNS)
+    splits = read_splits(inputs.splits)
+    images, texts = FeatureStore.open(inputs.images), FeatureStore.open(inputs.texts)
     k = params.context.k
     windows = {
         "train": make_windows(frames, splits["train"], k, params.context.windows),
@@ -84,7 +74,7 @@ def main() -> None:
         TRAINING_CODE,
     )
     checkpoints = Checkpoints(claim_folder(storycache_home() / "training" / key))
-    with Curves(paths.live) as curves:
+    with Curves(live) as curves:
         outcome = train_loop(
             generator,
             SupervisedObjective(generator, params.loss),
@@ -95,13 +85,13 @@ def main() -> None:
             checkpoints,
             curves,
         )
-    save_generator(paths.out, generator, used)
+    save_generator(out, generator, used)
     checkpoints.clear()
     print(
         f"trained {outcome.steps} steps; best epoch {outcome.best_epoch + 1}: "
-        f"validation nll {outcome.best_value:.4f} nats a token; model in {paths.out}"
+        f"validation nll {outcome.best_value:.4f} nats a token; model in {out}"
     )
 
 
 if __name__ == "__main__":
-    exit_cleanly(main)
+    run_stage(train)

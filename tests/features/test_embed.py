@@ -220,9 +220,9 @@ def test_the_stage_that_finds_everything_cached_loads_no_torch(project, tiny_dat
         assert process.returncode == 0
     assert "40 from the cache, 0 encoded" in printed
     code = (
-        "import sys; from stages.embed import main;"
-        f"sys.argv = ['embed', 'text', '--frames', {str(tiny_data.frames)!r}, '--out', 'out'];"
-        "main(); assert not {'torch', 'transformers'} & set(sys.modules)"
+        "import sys; from pathlib import Path; from stages.embed import text;"
+        f"text(Path({str(tiny_data.frames)!r}), Path('out'));"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     env = {
         **os.environ,

@@ -33,10 +33,10 @@ class UnreadableShardError(Exception):
 
 def key_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
     """A column of 32-byte keys as uint8 [N, 32]."""
-    return _as_key_array(column.to_pylist())
+    return as_keys(column.to_pylist())
 
 
-def _as_key_array(keys: Sequence[bytes] | np.ndarray) -> np.ndarray:
+def as_keys(keys: Sequence[bytes] | np.ndarray) -> np.ndarray:
     if len(keys) == 0:
         return np.zeros((0, KEY_BYTES), np.uint8)
     if isinstance(keys, np.ndarray):
@@ -59,7 +59,7 @@ class KeyIndex:
 
     def find(self, keys: Sequence[bytes] | np.ndarray) -> np.ndarray:
         """Row of each key among the known ones, or -1: int64 [len(keys)]."""
-        wanted = _flat(_as_key_array(keys))
+        wanted = _flat(as_keys(keys))
         if len(self._sorted) == 0:
             return np.full(len(wanted), -1, np.int64)
         place = np.searchsorted(self._sorted, wanted).clip(max=len(self._sorted) - 1)
@@ -89,7 +89,7 @@ def write_shard(
             cannot be written.
     """
     with np.errstate(over="ignore"):  # found below
-        keys, stored = _as_key_array(keys), np.ascontiguousarray(embeddings, np.float16)
+        keys, stored = as_keys(keys), np.ascontiguousarray(embeddings, np.float16)
     if len(keys) != len(stored):
         raise ValueError(f"{len(keys)} keys for {len(stored)} embeddings")
     bad = np.flatnonzero(~np.isfinite(stored).all(axis=1))

@@ -19,7 +19,7 @@ from pipeline.clip.frozen import FrozenClip
 from pipeline.common.errors import UserError
 from pipeline.evaluation.judge import Judge
 from pipeline.features.cache import EncodeCache
-from pipeline.features.cached_texts import CachedTexts
+from pipeline.features.embed import CachedTexts
 
 TEXTS = ["", "She runs.", "The lamp on the table is still lit. " * 9, "naïve — 東京 🚂"]
 TOWERS = ("vision_config", "text_config")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.clip.frozen import FrozenClip
-from pipeline.features import cached_texts
-from pipeline.features.cached_texts import CachedTexts
+from pipeline.features.embed import CachedTexts
+from pipeline.features.jobs import TextJob
 
 TEXTS = [f"Mara opens door number {i} and looks into the hall." for i in range(9)]
 
@@ -32,7 +32,7 @@ def test_what_is_missing_alone_is_encoded_and_kept_in_parts(
     texts = CachedTexts(clip(tiny_clip))
     texts.embed(TEXTS[:3])
     encoded: list[int] = []
-    monkeypatch.setattr(cached_texts, "CHUNK_BATCHES", 2)
+    monkeypatch.setattr(TextJob, "chunk_batches", 2)
     found = texts.embed(TEXTS, encoded.append)
     assert sum(encoded) == 6
     assert np.array_equal(found[:3], texts.embed(TEXTS[:3]))

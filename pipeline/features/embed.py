@@ -7,9 +7,10 @@ import numpy as np
 
 from pipeline.clip.frozen import FrozenClip
 from pipeline.common.errors import UserError
+from pipeline.common.keys import KeyIndex, as_keys
 from pipeline.features.cache import EncodeCache
 from pipeline.features.jobs import EmbeddingJob, ImageJob, Progress, Report, TextJob
-from pipeline.features.store import SHARD_ROWS, KeyIndex, as_keys, key_array, publish_shards
+from pipeline.features.store import SHARD_ROWS, key_array, publish_shards
 from pipeline.stories.frames import content_key, read_frames
 
 
@@ -76,7 +77,6 @@ class CachedTexts:
         keys = as_keys([content_key(text.encode()) for text in texts])
         if self._cache is None:
             self._cache = EncodeCache("text", self.clip.fingerprint("text"))
-            self._cache.scan()
         rows = np.flatnonzero(~self._cache.contains(keys))  # these alone, so that chunks are full
         TextJob(self.clip, keys[rows], rows, texts).update(self._cache, progress or _silent)
         return self._cache.read(keys)

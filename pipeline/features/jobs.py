@@ -94,9 +94,7 @@ class EmbeddingJob(ABC, Generic[Batch]):
 
     def cache(self) -> EncodeCache:
         """The part of the encode cache that is this encoder's."""
-        cache = EncodeCache(self.modality, self.clip.fingerprint(self.modality))
-        cache.scan()
-        return cache
+        return EncodeCache(self.modality, self.clip.fingerprint(self.modality))
 
     def update(self, cache: EncodeCache, progress: Progress | None = None) -> Report:
         """Encode and keep what `cache` lacks.
@@ -128,7 +126,6 @@ class EmbeddingJob(ABC, Generic[Batch]):
                         parts.append(self.encode(batch, progress or bar.update))
                 with report.timing("kept"):
                     cache.add(self.keys[chunk], np.concatenate(parts))
-        cache.scan()
         return report
 
 

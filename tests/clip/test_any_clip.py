@@ -392,5 +392,4 @@ def test_rows_that_are_not_finite_are_never_kept(value: float) -> None:
         cache.add(keys, rows)
     assert not list(cache.folder.glob("*.h5"))
     cache.add(keys[:1], rows[:1])
-    cache.scan()
     assert cache.contains(keys).tolist() == [True, False]

@@ -37,26 +37,22 @@ def main() -> None:
     from pipeline.captioning.cache import CaptionCache, sample_once
     from pipeline.captioning.sampler import Sampler
     from pipeline.clip.frozen import FrozenClip
-    from pipeline.dataset.contexts import CONTEXT_COLUMNS, Contexts
-    from pipeline.dataset.splits import read_splits
-    from pipeline.dataset.windows import make_windows
+    from pipeline.dataset.story_dataset import Stories
     from pipeline.model.folder import load_generator
     from pipeline.model.language_model import load_prompts
-    from pipeline.stories.frames import read_frames
 
     # --- which stories
-    images = FeatureStore.open(paths.images)
+    stories = Stories.open(paths.frames, paths.splits, paths.images, paths.texts)
     make_deterministic(params.seed)
-    generator = load_generator(paths.model, pick_device(), (images.dim, texts.dim))
-    frames = read_frames(paths.frames, CONTEXT_COLUMNS)
-    stories = read_splits(paths.splits)["train"]
-    windows = make_windows(frames, stories, generator.config.k, "first")
+    dims = (stories.images.dim, stories.texts.dim)
+    generator = load_generator(paths.model, pick_device(), dims)
+    windows = stories.windows("train", generator.config.k)
     if not len(windows):
         raise UserError("no training story has context.k + 1 frames: lower context.k")
     # The first so many of a permutation: a larger subset holds every smaller one.
     order = np.random.default_rng(params.seed).permutation(len(windows))
     chosen = sorted(order[: cache.subset_stories].tolist())
-    contexts = Contexts.of(frames, windows, images, texts).take(chosen)
+    contexts = windows.select(chosen).contexts()
 
     # --- their captions
     sampler = Sampler(

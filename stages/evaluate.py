@@ -10,7 +10,7 @@ from pipeline.common.errors import exit_cleanly
 from pipeline.common.locks import claim_outputs
 from pipeline.compute.device import make_deterministic, pick_device
 from pipeline.dataset.splits import read_splits
-from pipeline.evaluation.critic import Critic
+from pipeline.evaluation.discriminator import DiscriminatorScorer
 from pipeline.evaluation.evaluate import Subject, evaluate
 from pipeline.evaluation.judge import Judge
 from pipeline.evaluation.scorer import CaptionScorer
@@ -61,16 +61,16 @@ def main() -> None:
                 file=sys.stderr,
             )
     clip = FrozenClip.rebuild(texts.attributes)
-    critic = None
-    if (paths.model / DISCRIMINATOR_FILE).is_file():
-        critic = Critic(load_discriminator(paths.model / DISCRIMINATOR_FILE, device), clip)
+    discriminator = None
+    if (path := paths.model / DISCRIMINATOR_FILE).is_file():
+        discriminator = DiscriminatorScorer(load_discriminator(path, device), clip)
     metrics = evaluate(
         Subject(
             generator=generator,
             prompts=load_prompts(generator.config),
             scorer=CaptionScorer(clip, prefix),
             judge=judge,
-            critic=critic,
+            discriminator=discriminator,
             generate=params.generate,
             loss=trained.loss,
             loss_batch_size=trained.train.batch_size,

@@ -16,7 +16,7 @@ from pipeline.captioning.samples import Samples, read_samples, write_samples
 from pipeline.common.errors import UserError
 from pipeline.common.home import in_home
 from pipeline.common.progress import progress_bar
-from pipeline.dataset.contexts import Contexts
+from pipeline.dataset.story_dataset import Contexts
 
 CHUNK_BATCHES = 2
 """Batches of captions between two files: what a kill can lose."""

@@ -10,7 +10,7 @@ from pipeline.captioning.sampler import Sampler, sample_key
 from pipeline.captioning.samples import Samples, open_samples, write_samples
 from pipeline.common.chunks import ChunkCache
 from pipeline.common.progress import progress_bar
-from pipeline.dataset.contexts import Contexts
+from pipeline.dataset.story_dataset import Contexts
 
 CHUNK_BATCHES = 2
 """Batches of captions between two files: what a kill can lose."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pipeline.evaluation.likelihood import Likelihood
 from pipeline.evaluation.references import GROUND_TRUTH, MODEL
 from pipeline.evaluation.scores import Columns
-from pipeline.evaluation.stories import Chunk, SplitStories
+from pipeline.evaluation.stories import SplitStories
 
 DECIMALS = 6
 
@@ -28,21 +28,20 @@ or follow from the captions."""
 
 def story_records(
     split: str,
-    chunk: Chunk,
     stories: SplitStories,
     captions: Mapping[str, list[str]],
     rows: Mapping[str, Columns],
     likely: Likelihood,
 ) -> Iterator[dict[str, Any]]:
-    """One record per story of a chunk.
+    """One record per story.
 
     Args:
         captions: row -> the captions of these stories.
         rows: row -> the columns of these stories.
         likely: of the whole split.
     """
-    windows = chunk.windows
-    contexts = stories.contexts(windows)
+    windows, k = stories.windows, stories.windows.context.shape[1]
+    contexts = windows.captions(windows.context.reshape(-1))
     model = rows[MODEL]
     scores = {row: _rounded(columns["clip_cosine"]) for row, columns in rows.items()}
     judged = {
@@ -51,12 +50,12 @@ def story_records(
         if "judge_cosine" in columns
     }
     metrics = {name: _rounded(model[name]) for name in STORY_METRICS}
-    nats = {name: _rounded(values[chunk.place]) for name, values in likely.nats.items()}
+    nats = {name: _rounded(values[stories.place]) for name, values in likely.nats.items()}
     for i, story in enumerate(windows.story):
         yield {
             "split": split,
             "story_id": story,
-            "context": contexts[i],
+            "context": contexts[i * k : (i + 1) * k],
             "context_images": stories.image_places(windows.context[i]),
             "target_image": stories.image_places(windows.target[i : i + 1])[0],
             "reference": captions[GROUND_TRUTH][i],
@@ -71,7 +70,7 @@ def story_records(
             "captions": {row: texts[i] for row, texts in captions.items()},
             "metrics": {name: values[i] for name, values in metrics.items()},
             "nats": {name: values[i] for name, values in nats.items()},
-            "target_tokens": int(likely.tokens[chunk.place[i]]),
+            "target_tokens": int(likely.tokens[stories.place[i]]),
         }
 
 

@@ -1,4 +1,4 @@
-"""What the discriminator of the adversarial stage makes of captions that it was not trained on."""
+"""How the discriminator of the adversarial stage scores captions that it was not trained on."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,8 +19,8 @@ FAKES = {"generated": MODEL, "shuffled": SHUFFLED}
 """Kind of fake -> the row of captions that stands for it."""
 
 
-class Critic:
-    """A trained discriminator and the CLIP in whose space it judges."""
+class DiscriminatorScorer:
+    """A trained discriminator and the CLIP in whose space it scores."""
 
     def __init__(self, discriminator: Discriminator, clip: FrozenClip) -> None:
         """`discriminator` in eval mode; `clip` of the text features."""
@@ -54,7 +54,7 @@ class Critic:
         return scores
 
 
-def critic_figures(rows: Mapping[str, Columns]) -> dict[str, Figure]:
+def discriminator_figures(rows: Mapping[str, Columns]) -> dict[str, Figure]:
     """`d_accuracy_generated` and `d_accuracy_shuffled`: real against fake, threshold 0.
 
     The mean of the share of true captions that are taken for true and the share of fakes that are

@@ -7,6 +7,7 @@ appears when every story has its caption.
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
@@ -78,7 +79,8 @@ def predict_batch(
                         failed = "error" in result
                         written, left_out = written + (not failed), left_out + failed
                         if failed:
-                            bar.write(f"line {result['line']} is left out: {result['error']}")
+                            line = f"line {result['line']} is left out: {result['error']}"
+                            bar.write(line, file=sys.stderr)
                         kept.write(json.dumps(result, ensure_ascii=False).encode() + b"\n")
                     kept.flush()
                     bar.update(len(group))

@@ -84,7 +84,7 @@ def push(folder: Path, repo: str, private: bool | None, token: str | None) -> st
         commit = api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Add the model")
     except Exception as error:
         raise UserError(
-            f"{repo} could not be pushed to the Hugging Face Hub ({reason(error, named=True)}): log "
-            "in with hf auth login, and give a name of your own, OWNER/NAME"
+            f"{repo} could not be pushed to the Hugging Face Hub ({reason(error, named=True)}): "
+            "log in with hf auth login, and give a name of your own, OWNER/NAME"
         ) from error
     return str(commit)

@@ -11,7 +11,8 @@ from pipeline.common.files import read_json
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 PARAMS_FILE = "params.json"
-FILES = (CONFIG_FILE, WEIGHTS_FILE, PARAMS_FILE)
+ENCODER_FILE = "encoder.json"
+FILES = (CONFIG_FILE, WEIGHTS_FILE, PARAMS_FILE, ENCODER_FILE)
 DISCRIMINATOR_FILE = "discriminator.safetensors"
 """In the folder of a model that was trained against one."""
 

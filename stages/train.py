@@ -12,6 +12,7 @@ from pipeline.compute.memory import keep_freed_memory
 from pipeline.dataset.loaded import LoadedDataset
 from pipeline.dataset.story_dataset import Stories
 from pipeline.model.config import GeneratorConfig
+from pipeline.model.encoder import Encoder
 from pipeline.model.folder import save_generator
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts
@@ -74,7 +75,8 @@ def train(inputs: Inputs, out: Path, live: Path) -> None:
             checkpoints,
             curves,
         )
-    save_generator(out, generator, used)
+    encoder = Encoder.of(stories.images.attributes, stories.texts.attributes)
+    save_generator(out, generator, used, encoder)
     checkpoints.clear()
     print(
         f"trained {outcome.steps} steps; best epoch {outcome.best_epoch + 1}: "

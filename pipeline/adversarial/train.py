@@ -20,6 +20,7 @@ from pipeline.compute.device import make_deterministic, pick_device
 from pipeline.compute.memory import keep_freed_memory
 from pipeline.dataset.loaded import LoadedDataset
 from pipeline.dataset.story_dataset import Stories
+from pipeline.model.encoder import Encoder
 from pipeline.model.folder import load_generator, write_generator
 from pipeline.model.language_model import load_prompts
 from pipeline.model.layout import DISCRIMINATOR_FILE, read_params
@@ -115,7 +116,7 @@ def train_adversarially(
             warm_start=True,
         )
     with replacing_folder(out) as partial:
-        write_generator(partial, generator, made_by | used)
+        write_generator(partial, generator, made_by | used, Encoder.read(model))
         save_discriminator(partial / DISCRIMINATOR_FILE, discriminator)
     checkpoints.clear()
     kept = f"epoch {outcome.best_epoch + 1}" if outcome.best_epoch >= 0 else "the baseline"

@@ -82,8 +82,8 @@ def model_card(model: Path, raw: Path, full: Mapping[str, Any]) -> str:
         "With other weights of CLIP or the language model than these it is refused.",
         "",
         *(line for split, part in full["splits"].items() for line in _scores(split, part)),
-        "Intervals are 95 % bootstraps over stories. CLIP gives a fair cosine to any caption of the "
-        "same kind of picture, so a score counts by its place between the first row and the last: "
+        "Intervals are 95 % bootstraps over stories. CLIP gives a fair cosine to any caption of "
+        "the same kind of picture, so a score counts by its place between the first and last row: "
         "`lift` is 0 at another story's caption and 1 at the true one.",
         "",
         "## Limits",

@@ -15,6 +15,7 @@ from pipeline.captioning.generate import Caption, generate_captions, story_seed
 from pipeline.clip.frozen import FrozenClip
 from pipeline.common.errors import UserError
 from pipeline.compute.device import pick_device
+from pipeline.dataset.story_dataset import Contexts
 from pipeline.images.pixels import check
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.encoder import Encoder
@@ -25,7 +26,7 @@ from pipeline.model.layout import CONFIG_FILE, check_complete
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import GenerateParams
 from pipeline.predict.folder import copy_with_card, fetch_model, push, read_generate
-from pipeline.prepare.plain import legible
+from pipeline.prepare.grounding import legible
 
 Picture = str | Path | bytes | Image.Image
 """A path, an encoded image, or an image in memory."""
@@ -214,15 +215,16 @@ class Storyteller:
     ) -> list[Caption]:
         if not contexts:
             return []
-        return generate_captions(
-            self.generator,
-            self.prompts,
-            np.stack([context.images for context in contexts]),
-            np.stack([context.texts for context in contexts]),
-            [context.captions for context in contexts],
-            self.generate.model_copy(update={"strategy": strategy}),
-            seeds,
+        count = len(contexts)
+        joined = Contexts(
+            story=[""] * count,
+            images=np.stack([context.images for context in contexts]),
+            texts=np.stack([context.texts for context in contexts]),
+            captions=[context.captions for context in contexts],
+            keys=[b""] * count,
         )
+        params = self.generate.model_copy(update={"strategy": strategy})
+        return generate_captions(self.generator, self.prompts, joined, params, seeds)
 
     @torch.inference_mode()
     def _scored(self, context: Context, captions: list[Caption]) -> list[Alternative]:

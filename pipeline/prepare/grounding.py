@@ -111,7 +111,7 @@ def frame_captions(story: str, n_frames: int) -> list[str]:
 
 def _whole(story: str) -> str:
     """The story without characters that nobody sees, and without a tag cut off at its end."""
-    return _CUT_OFF.sub("", _legible(story))
+    return _CUT_OFF.sub("", legible(story))
 
 
 def _segments(story: str) -> list[tuple[int, str]]:
@@ -151,7 +151,7 @@ def _of_frame(tag: re.Match[str]) -> bool:
     return tag["kind"] in "iI"
 
 
-def _legible(text: str) -> str:
+def legible(text: str) -> str:
     """Remove characters that nobody sees; control characters become spaces."""
     return _INVISIBLE.sub("", _CONTROLS.sub(" ", text))
 

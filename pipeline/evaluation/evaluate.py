@@ -17,7 +17,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import jsonl_writer, write_json
 from pipeline.common.progress import progress_bar
 from pipeline.evaluation.captions import all_rows, write_captions
-from pipeline.evaluation.critic import Critic
+from pipeline.evaluation.discriminator import DiscriminatorScorer
 from pipeline.evaluation.images import image_ranks, predict_embeddings
 from pipeline.evaluation.judge import Judge
 from pipeline.evaluation.likelihood import likelihood
@@ -58,8 +58,8 @@ class Subject:
     prompts: PromptBuilder
     scorer: CaptionScorer
     judge: Judge | None
-    critic: Critic | None
-    """Its discriminator, if it was trained against one."""
+    discriminator: DiscriminatorScorer | None
+    """The one that it was trained against, if any."""
     generate: GenerateParams
     loss: LossParams
     """The weights that the generator was trained with."""
@@ -109,7 +109,7 @@ def evaluate(
             "dataset.limit_stories or split.val_fraction, or lower context.k"
         )
     if subject.judge is not None:
-        targets = [part.image_keys(part.windows.target) for part in stories.values()]
+        targets = [part.windows.image_keys(part.windows.target) for part in stories.values()]
         subject.judge.look_at(frames, np.concatenate(targets))
     measured: dict[str, SplitMeasures] = {}
     with replacing_folder(out) as folder:
@@ -148,7 +148,7 @@ def evaluate_split(
             generator, subject.loss, stories, subject.prompts, subject.loss_batch_size, bar.update
         )
     predicted = predict_embeddings(generator, stories)
-    nearest = nearest_captions(predicted.texts, frames, train, stories.texts)
+    nearest = nearest_captions(predicted.texts, frames, train, stories.windows.texts)
     targets = SplitTargets.of(stories)
     pools: list[dict[str, Columns]] = []
     for chunk in stories.pools(CAPTION_POOL):
@@ -156,25 +156,25 @@ def evaluate_split(
             desc=f"{split} captions", total=len(GENERATED) * len(chunk.place), unit="caption"
         ) as bar:
             written = write_captions(
-                chunk, stories, generator, subject.prompts, subject.generate, seed, bar.update
+                chunk, generator, subject.prompts, subject.generate, seed, bar.update
             )
-        captions = all_rows(chunk, stories, written, nearest)
+        captions = all_rows(chunk, written, nearest)
         with progress_bar(desc=f"{split} scores", total=None, unit="text") as bar:
             rows = score_rows(
                 captions,
-                PoolTargets.of(stories, chunk, targets, subject.judge),
+                PoolTargets.of(chunk, targets, subject.judge),
                 subject.scorer,
                 None if subject.judge is None else subject.judge.scorer,
                 bar.update,
             )
-        if subject.critic is not None:
-            images = stories.image_features(chunk.windows.target)
-            for row, columns in subject.critic.columns(captions, images).items():
+        if subject.discriminator is not None:
+            images = chunk.windows.image_features(chunk.windows.target)
+            for row, columns in subject.discriminator.columns(captions, images).items():
                 rows[row] |= columns
         for row, several in written.items():
             rows[row]["finished"] = np.array([caption.finished for caption in several])
         pools.append(rows)
-        for record in story_records(split, chunk, stories, captions, rows, likely):
+        for record in story_records(split, chunk, captions, rows, likely):
             write(record)
     ranked = image_ranks(predicted.images, stories, targets) if len(stories) > 1 else {}
     own = likely.nats | {"target_tokens": likely.tokens}

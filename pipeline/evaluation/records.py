@@ -10,7 +10,7 @@ from pipeline.evaluation.likelihood import Likelihood
 from pipeline.evaluation.metrics import OF_A_ROW, Columns
 from pipeline.evaluation.references import GROUND_TRUTH, MODEL
 from pipeline.evaluation.results import Record
-from pipeline.evaluation.stories import Chunk, SplitStories
+from pipeline.evaluation.stories import SplitStories
 
 DECIMALS = 6
 ELSEWHERE = ("clip_cosine", "judge_cosine", "rank", "finished", "bleu_counts")
@@ -20,21 +20,20 @@ ELSEWHERE = ("clip_cosine", "judge_cosine", "rank", "finished", "bleu_counts")
 
 def story_records(
     split: str,
-    chunk: Chunk,
     stories: SplitStories,
     captions: Mapping[str, list[str]],
     rows: Mapping[str, Columns],
     likely: Likelihood,
 ) -> Iterator[Record]:
-    """One record per story of a chunk.
+    """One record per story.
 
     Args:
         captions: row -> the captions of these stories.
         rows: row -> the columns of these stories.
         likely: of the whole split.
     """
-    windows = chunk.windows
-    contexts = stories.contexts(windows)
+    windows, k = stories.windows, stories.windows.context.shape[1]
+    contexts = windows.captions(windows.context.reshape(-1))
     model = rows[MODEL]
     scores = {row: _rounded(columns["clip_cosine"]) for row, columns in rows.items()}
     judged = {
@@ -44,14 +43,14 @@ def story_records(
     }
     own = [name for metric in OF_A_ROW if metric.interval for name in metric.needs if name in model]
     metrics = {name: _rounded(model[name]) for name in own if name not in ELSEWHERE}
-    nats = {name: _rounded(values[chunk.place]) for name, values in likely.nats.items()}
+    nats = {name: _rounded(values[stories.place]) for name, values in likely.nats.items()}
     for i, story in enumerate(windows.story):
         places: list[Any] = stories.image_places(windows.context[i])
         target: Any = stories.image_places(windows.target[i : i + 1])[0]
         yield {
             "split": split,
             "story_id": story,
-            "context": contexts[i],
+            "context": contexts[i * k : (i + 1) * k],
             "context_images": places,
             "target_image": target,
             "reference": captions[GROUND_TRUTH][i],
@@ -66,7 +65,7 @@ def story_records(
             "captions": {row: texts[i] for row, texts in captions.items()},
             "metrics": {name: values[i] for name, values in metrics.items()},
             "nats": {name: values[i] for name, values in nats.items()},
-            "target_tokens": int(likely.tokens[chunk.place[i]]),
+            "target_tokens": int(likely.tokens[stories.place[i]]),
         }
 
 

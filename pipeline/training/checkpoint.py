@@ -30,10 +30,8 @@ CHECKPOINT_FILE = "checkpoint.safetensors"
 ANEW = "the run starts anew"
 """What follows where a checkpoint is lost."""
 PIPELINE = Path(__file__).resolve().parents[1]
-TRAINING_CODE = tuple(
-    PIPELINE / place for place in ("model", "training", "attention.py", "packed_linear.py")
-)
-"""The modules that decide how training goes, for `run_key`: other code takes up no checkpoint."""
+TRAINING_CODE = tuple(PIPELINE / room for room in ("compute", "dataset", "model", "training"))
+"""The rooms that decide how training goes, for `run_key`: other code takes up no checkpoint."""
 
 
 @dataclass

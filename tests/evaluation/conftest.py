@@ -145,7 +145,7 @@ def world(
         prompts=load_prompts(config),
         scorer=CaptionScorer(clip, ""),
         judge=Judge(judge, "", raw),
-        critic=None,
+        discriminator=None,
         generate=settings(),
         loss=LossParams(**{"lambda": 0.25}),
         loss_batch_size=3,

@@ -1,4 +1,4 @@
-"""What the discriminator of the adversarial stage makes of captions that it was not trained on."""
+"""How the discriminator of the adversarial stage scores captions that it was not trained on."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,8 +16,8 @@ SCORE = "d_score"
 """The column of its scores."""
 
 
-class Critic:
-    """A trained discriminator and the CLIP in whose space it judges."""
+class DiscriminatorScorer:
+    """A trained discriminator and the CLIP in whose space it scores."""
 
     def __init__(self, discriminator: Discriminator, clip: FrozenClip) -> None:
         """`discriminator` in eval mode; `clip` of the text features."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipeline.adversarial.discriminator import Discriminator
-from pipeline.evaluation.critic import SCORE, Critic
+from pipeline.evaluation.discriminator import SCORE, DiscriminatorScorer
 from pipeline.params import DiscriminatorParams
 
 
@@ -24,7 +24,7 @@ def test_scores_are_those_of_the_pairs(world: Any) -> None:
     discriminator = a_discriminator(world.clip.dim)
     captions = {"model": ["Mara waits.", "Tom runs."], "ground_truth": ["A lamp.", "The river."]}
     images = world.images.lookup(world.images.keys[:2])
-    columns = Critic(discriminator, world.clip).columns(captions, images)
+    columns = DiscriminatorScorer(discriminator, world.clip).columns(captions, images)
     assert set(columns) == {"model", "ground_truth"}
     texts = world.clip.encode_texts(["A lamp.", "The river."]).astype(np.float16)
     with torch.no_grad():
@@ -34,10 +34,10 @@ def test_scores_are_those_of_the_pairs(world: Any) -> None:
 
 
 def test_in_the_metrics_of_a_model_that_has_one(world: Any, tmp_path: Path) -> None:
-    critic = Critic(a_discriminator(world.clip.dim), world.clip)
+    scorer = DiscriminatorScorer(a_discriminator(world.clip.dim), world.clip)
     val = ["s1", "s2", "s3", "s4"]
     names = {"d_accuracy_generated", "d_accuracy_shuffled"}
-    with_one = world.evaluate(tmp_path / "a", val, [], critic=critic)["val"]
+    with_one = world.evaluate(tmp_path / "a", val, [], discriminator=scorer)["val"]
     without = world.evaluate(tmp_path / "b", val, [])["val"]
     assert names <= set(with_one) and names.isdisjoint(without)
     assert all(0 <= with_one[name] <= 1 for name in names)

@@ -1,20 +1,14 @@
-"""Is B better than A? A paired bootstrap over the stories that both have told.
+"""`storycache compare`: a paired bootstrap over the stories that two runs have told."""
 
-python -m pipeline.cli.compare A B [--split test] [--metric lift --metric nll]
-
-A and B are experiments, git revisions, `workspace`, or predictions files. Each interval speaks for
-its own metric: of twenty metrics between two runs that do not differ, one will seem to.
-"""
-
-import argparse
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
-from pipeline.common.errors import UserError, exit_cleanly
+from pipeline.common.errors import UserError
 from pipeline.evaluation.bootstrap import (
     Figure,
     difference,
@@ -178,24 +172,22 @@ def _table(comparisons: Sequence[Comparison]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Compare the predictions of two runs, story by story.",
-        epilog="A and B: an experiment, a git revision, `workspace`, or a predictions.jsonl.",
-    )
-    parser.add_argument("a", metavar="A")
-    parser.add_argument("b", metavar="B")
-    parser.add_argument("--split", choices=("val", "test"), default="test")
-    parser.add_argument("--metric", action="append", default=[], help="may be given repeatedly")
-    arguments = parser.parse_args()
-    names = (arguments.a, arguments.b)
-    a, b = (read_predictions(name, arguments.split) for name in names)
-    comparisons = compare(a, b, arguments.metric, names)
-    common = sum(story in b for story in a)
-    print(f"A: {names[0]}, {len(a)} stories of {arguments.split}")
-    print(f"B: {names[1]}, {len(b)} stories, {common} of them in common\n")
+def command(
+    a: Annotated[str, typer.Argument(metavar="A")],
+    b: Annotated[str, typer.Argument(metavar="B")],
+    split: Literal["val", "test"] = "test",
+    metric: Annotated[list[str], typer.Option(help="This one only; may be repeated.")] = [],  # noqa: B006
+) -> None:
+    """Is run B better than run A?
+
+    A and B are experiments, git revisions, `workspace`, or predictions files (.jsonl).
+
+    Each interval speaks for its own metric: of twenty metrics between two runs that do not differ,
+    one will seem to.
+    """
+    records_a, records_b = (read_predictions(name, split) for name in (a, b))
+    comparisons = compare(records_a, records_b, metric, (a, b))
+    common = sum(story in records_b for story in records_a)
+    print(f"A: {a}, {len(records_a)} stories of {split}")
+    print(f"B: {b}, {len(records_b)} stories, {common} of them in common\n")
     print(_table(comparisons))
-
-
-if __name__ == "__main__":
-    exit_cleanly(main)

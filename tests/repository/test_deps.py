@@ -237,6 +237,15 @@ def test_writing_keeps_everything_else_as_it_was(tmp_path: Path) -> None:
     assert (root / "dvc.yaml").read_text() == wanted
 
 
+def test_in_a_flow_list_what_stays_keeps_its_line(tmp_path: Path) -> None:
+    deps = "[gone.py, 'table.csv',\n           run.py,   old.py,\n           old/b.py, more.csv]"
+    files = {"run.py": "import alone", "alone.py": "", "old.py": "x = 1", "old/b.py": "x = 1"}
+    root = project(tmp_path, stage(deps=deps), {**files, "alone.py": "x = 1"})
+    write_deps(root)
+    wanted = "['table.csv',\n           run.py, more.csv, alone.py]"
+    assert (root / "dvc.yaml").read_text() == stage(deps=wanted)
+
+
 def test_a_flow_list_stays_one_and_is_wrapped(tmp_path: Path) -> None:
     names = [f"module_with_a_long_name_{i}" for i in range(6)]
     files = {"run.py": f"import {', '.join(names)}", **{f"{name}.py": "x = 1" for name in names}}

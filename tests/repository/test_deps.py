@@ -162,11 +162,13 @@ def test_data_beside_the_modules_of_a_package_counts(tmp_path: Path) -> None:
         "page/templates/index.html": "<p>",
         "page/other/__init__.py": "",
         "page/other/note.txt": "not imported",
-        "page/.make.py.swp": "an editor's",
-        ".dvcignore": "*.swp\n",
+        "page/make.py~": "an editor's",
+        "page/.gitignore": "/made.html",
+        "page/made.html": "an output",
+        ".dvcignore": "*~\n",
         "README": "beside a script is nothing of its own",
     }
-    found = one(project(tmp_path, stage(), files))
+    found = one(project(tmp_path, stage() + "    outs: [page/made.html]\n", files))
     assert set(found.missing) == {"page/make.py", "page/style.css", "page/templates/index.html"}
 
 

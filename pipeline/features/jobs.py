@@ -76,7 +76,7 @@ class EmbeddingJob(ABC, Generic[Batch]):
     modality: ClassVar[Modality]
     unit: ClassVar[str]
     chunk_batches: ClassVar[int]
-    """Forward passes per cached chunk: some seconds to half a minute of work at full size."""
+    """Forward passes per cached chunk: what a killed run may lose."""
 
     def __init__(self, clip: FrozenClip, keys: Keys, rows: Rows) -> None:
         """`keys` are all different; `rows` are their places in what is read."""

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from pipeline.common.errors import UserError, reason
-from pipeline.common.hdf5 import UnreadableError
+from pipeline.common.files import UnreadableError
 from pipeline.common.home import in_home
 from pipeline.common.keys import KeyIndex, Keys
 
@@ -35,7 +35,7 @@ class ChunkCache(ABC, Generic[Chunk]):
         for path in sorted(folder.glob("*.h5")):
             try:
                 self._remember(path)
-            except (OSError, UnreadableError) as error:
+            except OSError as error:
                 print(f"warning: ignoring {path}: {reason(error)}", file=sys.stderr)
 
     @abstractmethod
@@ -43,7 +43,7 @@ class ChunkCache(ABC, Generic[Chunk]):
         """The keys of a file, and what its rows are read from.
 
         Raises:
-            OSError, UnreadableError: the file cannot be read, or is of no use here.
+            OSError: the file cannot be read, or is of no use here.
         """
 
     def contains(self, keys: Sequence[bytes] | Keys) -> Bool[np.ndarray, " n"]:
@@ -88,7 +88,7 @@ class ChunkCache(ABC, Generic[Chunk]):
         """Say in one sentence that a file of the cache is gone, or not what it was."""
         try:
             yield
-        except (OSError, UnreadableError) as error:
+        except OSError as error:
             raise UserError(
                 f"the cache {self.folder} changed under this run; run it again"
             ) from error

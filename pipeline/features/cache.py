@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Float16
 
 from pipeline.common.chunks import ChunkCache
-from pipeline.common.hdf5 import UnreadableError
+from pipeline.common.files import UnreadableError
 from pipeline.common.home import storycache_home
 from pipeline.common.keys import Keys
 from pipeline.features.store import Shard, write_shard

@@ -9,8 +9,7 @@ time stamps, one fixed file format version.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,15 +18,16 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float, Float16, Float32, Int64, UInt8
 
-from pipeline.common.errors import UserError, reason
-from pipeline.common.files import reading, write_bytes, writing
-from pipeline.common.hdf5 import UnreadableError, open_sealed, sealed_bytes
+from pipeline.common.errors import UserError
+from pipeline.common.files import UnreadableError, reading, write_bytes, writing
+from pipeline.common.hdf5 import open_sealed, sealed_bytes
 from pipeline.common.keys import KeyIndex, Keys, as_keys
 
 FORMAT_VERSION = 2
 SHARD_ROWS = 8192
 BLOCK_ROWS = 1024
 """Rows of a shard that are read at a time."""
+REMEDY = "run the embed stages (dvc repro)"
 
 
 def key_array(column: pa.ChunkedArray | pa.Array) -> Keys:
@@ -86,8 +86,8 @@ class Shard:
         """Check a shard from end to end, and read its keys.
 
         Raises:
-            OSError: the file cannot be read.
-            UnreadableError: it is truncated, damaged, or of another format version.
+            OSError: it cannot be read; an `UnreadableError` where it is truncated, damaged, or of
+                another format version.
         """
         state = _state(path.stat())
         with open_sealed(path) as file:
@@ -106,7 +106,7 @@ class Shard:
         never end. A file that is another than the one that was checked is checked anew.
 
         Raises:
-            OSError, UnreadableError: as `open`, or it has become another shard.
+            OSError: as `open`, or it has become another shard.
         """
         result = np.empty((len(rows), self.dim), np.float16)
         with self.path.open("rb") as file:
@@ -165,13 +165,13 @@ class FeatureStore:
         Raises:
             UserError: if there is no shard, one is damaged, or they are of different encoders.
         """
-        with reading(folder, "run the embed stages (dvc repro)"):
+        with reading(folder, REMEDY):
             paths = sorted(path for path in Path(folder).iterdir() if path.suffix == ".h5")
         if not paths:
-            raise UserError(f"{folder} has no feature shards; run the embed stages (dvc repro)")
+            raise UserError(f"{folder} has no feature shards; {REMEDY}")
         shards: list[Shard] = []
         for path in paths:
-            with _usable(path):
+            with reading(path, REMEDY):
                 shards.append(Shard.open(path))
             if shards[-1].attributes != shards[0].attributes:
                 raise UserError(
@@ -232,17 +232,6 @@ class FeatureStore:
             )
         result = np.empty((len(rows), self.dim), np.float32)
         for number, here, rows_in_shard in self._index.by_part(rows):
-            with _usable(self._shards[number].path):
+            with reading(self._shards[number].path, REMEDY):
                 result[here] = self._shards[number].read(rows_in_shard)
         return result
-
-
-@contextmanager
-def _usable(path: Path) -> Iterator[None]:
-    """Say in one sentence that a shard of a store cannot be read."""
-    try:
-        yield
-    except (OSError, UnreadableError) as error:
-        raise UserError(
-            f"{path} cannot be read ({reason(error)}); delete {path.parent} and run dvc repro"
-        ) from error

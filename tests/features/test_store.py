@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.errors import UserError
-from pipeline.common.hdf5 import UnreadableError
+from pipeline.common.files import UnreadableError
 from pipeline.features.store import (
     BLOCK_ROWS,
     FeatureStore,
@@ -139,7 +139,7 @@ def test_a_shard_that_changes_after_it_was_opened(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="another one than before"):
         store.lookup(keys)
     path.unlink()
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="is missing; run the embed stages"):
         store.lookup(keys)
 
 

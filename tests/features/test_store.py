@@ -104,7 +104,7 @@ def test_unusable_stores_are_clear_errors(tmp_path: Path) -> None:
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_any_damage_is_told_or_changes_nothing(tmp_path: Path, data: st.DataObject) -> None:
@@ -143,7 +143,7 @@ def test_a_shard_that_changes_after_it_was_opened(tmp_path: Path) -> None:
         store.lookup(keys)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e6])  # the last is beyond float16
 def test_what_is_not_finite_is_not_stored(tmp_path: Path, value: float) -> None:
     keys, vectors = rows(0, 5)
     vectors[3, 2] = value

@@ -6,7 +6,7 @@ The signature of its function `command` is its command line, by typer.
 import functools
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 import typer
 
@@ -16,6 +16,7 @@ from pipeline.common.settings import apply_settings
 
 COMMANDS = {
     "compare": "Is run B better than run A? Metric by metric, with intervals.",
+    "predict": "Write the next caption of a story of your own.",
     "storyboard": "Draw a prediction with the frames that it goes on from.",
     "deps": "Check dvc.yaml against what its stages import, or mend it.",
 }
@@ -40,13 +41,33 @@ def main() -> None:
 
 
 def _loaded(name: str) -> Callable[..., None]:
-    command = importlib.import_module(f"pipeline.cli.{name}").command
+    module = importlib.import_module(f"pipeline.cli.{name}")
+    sys.argv[2:] = spread(sys.argv[2:], getattr(module, "SEVERAL", ()))
+    command = module.command
 
     @functools.wraps(command)
     def cleanly(**values: object) -> None:
         exit_cleanly(lambda: command(**values))
 
     return cleanly
+
+
+def spread(words: Sequence[str], options: Collection[str]) -> list[str]:
+    """Put an option of `options` before each of the values that follow it.
+
+    `--images a.jpg b.jpg` is how people write it, and how shells expand `--images *.jpg`; typer
+    wants `--images a.jpg --images b.jpg`.
+    """
+    spread_out: list[str] = []
+    option = None
+    for word in words:
+        if word.startswith("--"):
+            option = word if word in options else None
+            if option is None:
+                spread_out.append(word)
+        else:
+            spread_out += [word] if option is None else [option, word]
+    return spread_out
 
 
 def _unloaded() -> None:

@@ -1,0 +1,101 @@
+"""`storycache predict`: the next caption of anyone's story."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.common.errors import UserError
+
+SEVERAL = ("--images", "--captions")
+"""Options that may be followed by more than one value."""
+DEFAULT_MODEL = Path("data/models/final")
+
+
+def command(
+    images: Annotated[
+        list[str],
+        typer.Option(
+            help="Pictures in order, or one folder of them, with captions beside them "
+            "(a.txt for a.jpg) or in captions.txt, .csv or .jsonl."
+        ),
+    ] = [],  # noqa: B006
+    captions: Annotated[
+        list[str], typer.Option(help="A caption for each, unless the folder has them.")
+    ] = [],  # noqa: B006
+    batch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="STORIES",
+            help="Many stories instead: JSON lines "
+            '{"story_id": ..., "frames": [{"image": path, "caption": ...}, ...]}.',
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where their captions go, as JSON lines.")
+    ] = None,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Captions for each story, the best scored first.")
+    ] = 1,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    model: Annotated[
+        str, typer.Option(help="A model folder, or an id on the Hugging Face Hub.")
+    ] = str(DEFAULT_MODEL),
+    clip: Annotated[
+        str | None, typer.Option(help="Where its CLIP lies now, if it has moved.")
+    ] = None,
+    decoder: Annotated[
+        str | None, typer.Option(help="Where its language model lies now, if it has moved.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the samples.")] = 0,
+) -> None:
+    """Write the caption of the frame that comes next.
+
+    storycache predict --images 1.jpg 2.jpg 3.jpg 4.jpg --captions "..." "..." "..." "..."
+
+    Of more frames than the model reads, the last ones count. A score is the mean cosine, in CLIP,
+    of a caption to the image and to the caption that the model predicts.
+    """
+    if (batch is None) == (not images):
+        raise UserError("give either --images, with a caption for each, or --batch with --out")
+    if (batch is None) != (out is None):
+        raise UserError("--batch and --out go together: stories to read, and a file to write")
+    if batch is None:
+        images, captions = _frames(images, captions)
+    elif not batch.is_file():
+        raise UserError(f"there is no file {batch}: give one of JSON lines to --batch")
+    if model == str(DEFAULT_MODEL) and not DEFAULT_MODEL.is_dir():
+        raise UserError(f"there is no {model} here: train a model with dvc repro, or give --model")
+
+    from pipeline.predict.storyteller import Storyteller  # which loads torch
+
+    teller = Storyteller.from_pretrained(model, clip=clip, decoder=decoder)
+    if batch is not None and out is not None:
+        from pipeline.predict.batch import predict_batch
+
+        written, left_out = predict_batch(teller, batch, out, samples, seed)
+        print(f"{written} captions in {out}, {left_out} lines left out", file=sys.stderr)
+    elif samples == 1:
+        caption = teller.tell(images, captions, seed)
+        print(json.dumps({"caption": caption}, ensure_ascii=False) if json_ else caption)
+    else:
+        found = teller.alternatives(images, captions, samples, seed)
+        if json_:
+            alternatives = [asdict(alternative) for alternative in found]
+            print(json.dumps({"alternatives": alternatives}, ensure_ascii=False, indent=2))
+        else:
+            for alternative in found:
+                print(f"{alternative.score:.3f}  {alternative.caption}")
+
+
+def _frames(images: list[str], captions: list[str]) -> tuple[list[str], list[str]]:
+    """Pictures and captions, those of a folder if that is what was given."""
+    if len(images) != 1 or not Path(images[0]).is_dir():
+        return images, captions
+    from pipeline.predict.folder_of_frames import read_frames_of
+
+    pictures, found = read_frames_of(Path(images[0]))
+    return pictures, captions or found

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.captioning.ngrams import distinct_ngrams
 from pipeline.evaluation.clipscore import clipscore, cosine, mean_by_caption, ref_clipscore
-from pipeline.evaluation.diversity import distinct_ngrams, self_bleu, text_hash
+from pipeline.evaluation.diversity import self_bleu, text_hash
 from pipeline.evaluation.overlap import bleu_counts, cider_d, rouge_l
 from pipeline.evaluation.ranks import ranks
 from pipeline.evaluation.scorer import CaptionScorer, TextVectors, sentences

@@ -20,8 +20,3 @@ def forget() -> None:
     """Let go of the texts that sacrebleu keeps for a next time: 65,536 of them otherwise, twice."""
     Tokenizer13a.__call__.cache_clear()
     TokenizerRegexp.__call__.cache_clear()
-
-
-def ngrams(tokens: list[str], n: int) -> list[tuple[str, ...]]:
-    """Every run of n tokens, in order."""
-    return list(zip(*(tokens[i:] for i in range(n)), strict=False))

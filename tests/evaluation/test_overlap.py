@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu import corpus_bleu
 
+from pipeline.captioning.ngrams import ngrams
 from pipeline.evaluation.bootstrap import point
 from pipeline.evaluation.overlap import bleu_counts, bleu_from_sums, bleu_of, cider_d, rouge_l
-from pipeline.evaluation.tokens import ngrams, tokenize
+from pipeline.evaluation.tokens import tokenize
 
 TRUE = [
     "Mara opens the red door and looks into the dark hall behind it.",

@@ -62,8 +62,8 @@ def _train(paths: argparse.Namespace, params: Params) -> None:
         table_bytes,
     )
     from pipeline.training.curves import Curves
-    from pipeline.training.loop import train_loop
     from pipeline.training.supervised import SupervisedObjective
+    from pipeline.training.trainer import Trainer
 
     gan = params.gan
     used = params.model_dump(mode="json", by_alias=True, include=GROUPS)
@@ -119,17 +119,9 @@ def _train(paths: argparse.Namespace, params: Params) -> None:
     checkpoints = Checkpoints(claim_folder(storycache_home() / "training" / key))
     schedule = {"epochs": gan.epochs, "lr": gan.lr, "warmup_steps": gan.warmup_steps}
     with Curves(paths.live) as curves:
-        outcome = train_loop(
-            generator,
-            objective,
-            train,
-            val,
-            params.train.model_copy(update=schedule),
-            params.seed,
-            checkpoints,
-            curves,
-            warm_start=True,
-        )
+        settings = params.train.model_copy(update=schedule)
+        trainer = Trainer(objective, train, val, settings, params.seed, checkpoints, curves)
+        outcome = trainer.run(warm_start=True)
     with replacing_folder(paths.out) as partial:
         write_generator(partial, generator, made_by | used)
         save_discriminator(partial / DISCRIMINATOR_FILE, discriminator)

@@ -19,8 +19,8 @@ from pipeline.model.language_model import load_prompts
 from pipeline.params import load_params
 from pipeline.training.checkpoint import TRAINING_CODE, Checkpoints, run_key, table_bytes
 from pipeline.training.curves import Curves
-from pipeline.training.loop import train_loop
 from pipeline.training.supervised import SupervisedObjective
+from pipeline.training.trainer import Trainer
 
 GROUPS = {"seed", "context", "fusion", "decoder", "prompt", "loss", "train"}
 """Parameters that this stage depends on; kept in the model folder."""
@@ -74,16 +74,9 @@ def main() -> None:
     )
     checkpoints = Checkpoints(claim_folder(storycache_home() / "training" / key))
     with Curves(paths.live) as curves:
-        outcome = train_loop(
-            generator,
-            SupervisedObjective(generator, params.loss),
-            train,
-            val,
-            params.train,
-            params.seed,
-            checkpoints,
-            curves,
-        )
+        objective = SupervisedObjective(generator, params.loss)
+        trainer = Trainer(objective, train, val, params.train, params.seed, checkpoints, curves)
+        outcome = trainer.run()
     save_generator(paths.out, generator, used)
     checkpoints.clear()
     print(

@@ -1,18 +1,18 @@
 """Stage `train`: the multitask baseline, from features alone."""
 
-import argparse
 from pathlib import Path
 
 import torch
 
-from pipeline.common.errors import exit_cleanly
 from pipeline.common.home import storycache_home
 from pipeline.common.locks import claim_folder, claim_outputs
+from pipeline.common.stage import Inputs, run_stage
 from pipeline.compute.device import make_deterministic, pick_device
 from pipeline.compute.memory import keep_freed_memory
 from pipeline.dataset.loaded import LoadedDataset
 from pipeline.dataset.story_dataset import Stories
 from pipeline.model.config import GeneratorConfig
+from pipeline.model.encoder import Encoder
 from pipeline.model.folder import save_generator
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts
@@ -22,25 +22,16 @@ from pipeline.training.curves import Curves
 from pipeline.training.supervised import SupervisedObjective
 from pipeline.training.trainer import Trainer
 
-GROUPS = {"seed", "context", "fusion", "decoder", "prompt", "loss", "train"}
-"""Parameters that this stage depends on; kept in the model folder."""
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--frames", type=Path, required=True)
-    parser.add_argument("--splits", type=Path, required=True)
-    parser.add_argument("--images", type=Path, required=True, help="image features")
-    parser.add_argument("--texts", type=Path, required=True, help="text features")
-    parser.add_argument("--out", type=Path, required=True, help="model folder to write")
-    parser.add_argument("--live", type=Path, required=True, help="loss curves to write")
-    paths = parser.parse_args()
-    params = load_params()
-    claim_outputs(paths.out, paths.live)
-    used = params.model_dump(mode="json", by_alias=True, include=GROUPS)
+def train(inputs: Inputs, out: Path, live: Path) -> None:
+    """Train fusion encoder, heads and prefix over the language model; write the model to `out`, its
+    loss curves to `live`."""
+    params = load_params().only("context", "decoder", "fusion", "loss", "prompt", "seed", "train")
+    claim_outputs(out, live)
+    used = params.model_dump(mode="json")
 
     # --- data
-    stories = Stories.open(paths.frames, paths.splits, paths.images, paths.texts)
+    stories = Stories.open(inputs)
     k = params.context.k
     windows = (stories.windows("train", k, params.context.windows), stories.windows("val", k))
 
@@ -58,7 +49,7 @@ def main() -> None:
     )
     generator = StoryGenerator.from_config(config).to(device)
     prompts = load_prompts(config)
-    train, val = (LoadedDataset.of(part, prompts, device) for part in windows)
+    training, validation = (LoadedDataset.of(part, prompts, device) for part in windows)
 
     # --- training
     key = run_key(
@@ -73,17 +64,18 @@ def main() -> None:
         TRAINING_CODE,
     )
     checkpoints = Checkpoints(claim_folder(storycache_home() / "training" / key))
-    with Curves(paths.live) as curves:
-        objective = SupervisedObjective(generator, params.loss)
-        trainer = Trainer(objective, train, val, params.train, params.seed, checkpoints, curves)
-        outcome = trainer.run()
-    save_generator(paths.out, generator, used)
+    objective = SupervisedObjective(generator, params.loss)
+    with Curves(live) as curves:
+        data = (training, validation)
+        outcome = Trainer(objective, *data, params.train, params.seed, checkpoints, curves).run()
+    encoder = Encoder.of(stories.images.attributes, stories.texts.attributes)
+    save_generator(out, generator, used, encoder)
     checkpoints.clear()
     print(
         f"trained {outcome.steps} steps; best epoch {outcome.best_epoch + 1}: "
-        f"validation nll {outcome.best_value:.4f} nats a token; model in {paths.out}"
+        f"validation nll {outcome.best_value:.4f} nats a token; model in {out}"
     )
 
 
 if __name__ == "__main__":
-    exit_cleanly(main)
+    run_stage(train)

@@ -109,7 +109,7 @@ def test_a_damaged_file_is_told_and_written_again(
     changed = path.read_bytes() != content
     again = sample_once(sampler, contexts, 2, 0, CaptionCache(tmp_path))
     assert same(again, whole)
-    assert ("ignoring a file of the caption cache" in capsys.readouterr().err) == changed
+    assert (f"warning: ignoring {path}" in capsys.readouterr().err) == changed
     assert path.read_bytes() == content
 
 

@@ -8,36 +8,8 @@ import pytest
 import torch
 
 from pipeline.adversarial.discriminator import Discriminator
-from pipeline.evaluation.discriminator import (
-    SCORE,
-    DiscriminatorScorer,
-    discriminator_figures,
-)
+from pipeline.evaluation.discriminator import SCORE, DiscriminatorScorer
 from pipeline.params import DiscriminatorParams
-
-
-def value(figure: Any, stories: int) -> float:
-    """The figure over all stories, each counted once."""
-    from pipeline.evaluation.bootstrap import intervals
-
-    return intervals({("", "x"): figure}, stories, 0)["", "x"].value
-
-
-def test_accuracy_by_hand() -> None:
-    rows = {
-        "ground_truth": {SCORE: np.array([2.0, 0.5, -1.0, 3.0])},  # three of four taken for true
-        "model": {SCORE: np.array([-2.0, 0.1, -0.1, 0.0])},  # one taken for true
-        "shuffled": {SCORE: np.array([-2.0, -9.0, -0.1, -1.0])},  # none
-    }
-    figures = discriminator_figures(rows)
-    assert value(figures["d_accuracy_generated"], 4) == pytest.approx((0.75 + 0.75) / 2)
-    assert value(figures["d_accuracy_shuffled"], 4) == pytest.approx((0.75 + 1.0) / 2)
-    del rows["shuffled"]
-    assert set(discriminator_figures(rows)) == {"d_accuracy_generated"}
-
-
-def test_there_is_none_without_a_discriminator() -> None:
-    assert discriminator_figures({"ground_truth": {}, "model": {}, "shuffled": {}}) == {}
 
 
 def a_discriminator(dim: int) -> Discriminator:

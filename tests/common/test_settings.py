@@ -1,4 +1,4 @@
-"""What every stage process has set before PyTorch loads."""
+"""What every process of ours has set before PyTorch loads."""
 
 import json
 import os
@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from stages import SETTINGS
+from pipeline.common.settings import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 
 WHAT_A_SCRIPT_SEES = """
 import json, os, sys
 import stages
+from pipeline.common.settings import SETTINGS
 assert "torch" not in sys.modules, "its libraries read these settings when they load"
-print(json.dumps({name: os.environ.get(name) for name in stages.SETTINGS}))
+print(json.dumps({name: os.environ.get(name) for name in SETTINGS}))
 """
 
 MANY_SHAPES = """

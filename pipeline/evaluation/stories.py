@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 
 from pipeline.dataset.story_dataset import COLUMNS as DATASET_COLUMNS
 from pipeline.dataset.story_dataset import StoryDataset
-from pipeline.evaluation.pools import pools
 from pipeline.evaluation.references import derangement, other_members, reference_frames
 from pipeline.features.store import FeatureStore
 
@@ -97,3 +97,16 @@ class SplitStories:
         table = self.windows.frames.select(list(columns.values())).rename_columns(list(columns))
         places: list[dict[str, str | int]] = table.take(pa.array(rows)).to_pylist()
         return places
+
+
+def pools(count: int, at_most: int) -> Iterator[tuple[int, int]]:
+    """Cut `count` items into as few runs of at most `at_most` as possible, of near equal size.
+
+    Near equal, because a small last pool would be an easier question than the others.
+
+    Yields:
+        (start, stop) of each pool, in order.
+    """
+    number = -(-count // at_most)
+    edges = [count * i // number for i in range(number + 1)] if number else []
+    yield from pairwise(edges)

@@ -78,15 +78,8 @@ def toy_config(gpt2: Path, tune: str) -> GeneratorConfig:
         k=K,
         dim_image=DIM,
         dim_text=DIM,
-        fusion=FusionParams(d_model=32, layers=1, heads=2, dropout=0.1, position_embeddings=True),
-        decoder=DecoderParams(
-            model=str(gpt2),
-            revision=None,
-            tune=tune,
-            precision="float32",
-            n_prefix=2,
-            frame_prefix=True,
-        ),
+        fusion=FusionParams(d_model=32, layers=1, heads=2),
+        decoder=DecoderParams(model=str(gpt2), tune=tune, n_prefix=2),
         prompt=PromptParams(words_per_caption=3, max_target_tokens=32, max_sequence_tokens=128),
     )
 

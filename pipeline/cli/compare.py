@@ -1,20 +1,14 @@
-"""Is B better than A? A paired bootstrap over the stories that both have.
+"""`storycache compare`: a paired bootstrap over the stories that two runs have in common."""
 
-python -m pipeline.cli.compare A B [--split test] [--metric lift --metric nll]
-
-A and B are experiments, git revisions, `workspace`, or predictions files. Each interval speaks for
-its own metric: of twenty metrics between two runs that do not differ, one will seem to.
-"""
-
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import typer
 
-from pipeline.common.errors import UserError, exit_cleanly
+from pipeline.common.errors import UserError
 from pipeline.evaluation.bootstrap import intervals
 from pipeline.evaluation.figures import Figure, difference
 from pipeline.evaluation.metrics import (
@@ -206,30 +200,22 @@ def _table(comparisons: Sequence[Comparison]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def compare_runs(a: str, b: str, split: str, metrics: Sequence[str]) -> str:
-    """The comparison of two sources, as `read_predictions` takes them, as text."""
-    of_a, of_b = read_predictions(a, split), read_predictions(b, split)
-    comparisons = compare(of_a, of_b, metrics, (a, b))
-    common = sum(story in of_b for story in of_a)
-    return (
-        f"A: {a}, {len(of_a)} stories of {split}\n"
-        f"B: {b}, {len(of_b)} stories, {common} of them in common\n\n"
-        f"{_table(comparisons)}"
-    )
+def command(
+    a: Annotated[str, typer.Argument(metavar="A")],
+    b: Annotated[str, typer.Argument(metavar="B")],
+    split: Literal["val", "test"] = "test",
+    metric: Annotated[list[str], typer.Option(help="This one only; may be repeated.")] = [],  # noqa: B006
+) -> None:
+    """Is run B better than run A?
 
+    A and B are experiments, git revisions, `workspace`, or predictions files (.jsonl).
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Compare the predictions of two runs, story by story.",
-        epilog="A and B: an experiment, a git revision, `workspace`, or a predictions.jsonl.",
-    )
-    parser.add_argument("a", metavar="A")
-    parser.add_argument("b", metavar="B")
-    parser.add_argument("--split", choices=("val", "test"), default="test")
-    parser.add_argument("--metric", action="append", default=[], help="may be given repeatedly")
-    given = parser.parse_args()
-    print(compare_runs(given.a, given.b, given.split, given.metric))
-
-
-if __name__ == "__main__":
-    exit_cleanly(main)
+    Each interval speaks for its own metric: of twenty metrics between two runs that do not differ,
+    one will seem to.
+    """
+    records_a, records_b = (read_predictions(name, split) for name in (a, b))
+    comparisons = compare(records_a, records_b, metric, (a, b))
+    common = sum(story in records_b for story in records_a)
+    print(f"A: {a}, {len(records_a)} stories of {split}")
+    print(f"B: {b}, {len(records_b)} stories, {common} of them in common\n")
+    print(_table(comparisons))

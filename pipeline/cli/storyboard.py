@@ -1,17 +1,13 @@
-"""A prediction as a picture: the context frames with their captions, the target with two.
+"""`storycache storyboard`: context frames with their captions, and the target with two."""
 
-python -m pipeline.cli.storyboard --story 2024-00006 --out story.jpg
-"""
-
-from __future__ import annotations
-
-import argparse
 import textwrap
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.common.errors import UserError, exit_cleanly
+from pipeline.common.errors import UserError
 from pipeline.common.files import replacing
 from pipeline.evaluation.results import FOLDER, PREDICTIONS_FILE, Record, images_of, read_records
 from pipeline.images.reader import read_pictures
@@ -101,27 +97,11 @@ def _wrapped(paragraphs: list[Paragraph], width: int) -> list[Paragraph]:
     return [(colour, line) for colour, text in paragraphs for line in textwrap.wrap(text, columns)]
 
 
-def write_storyboard(story: str, out: Path, predictions: Path, raw: Path) -> None:
-    """Draw the prediction of a story to a picture file.
-
-    Args:
-        predictions: predictions.jsonl. raw: folder of the raw stories.
-
-    Raises:
-        UserError: there is no such story, an image of it is missing, or `out` cannot be written.
-    """
+def command(
+    story: Annotated[str, typer.Option(help="An id of predictions.jsonl.")],
+    out: Annotated[Path, typer.Option(help="Picture to write: .jpg, .png.")],
+    predictions: Path = FOLDER / PREDICTIONS_FILE,
+    raw: Annotated[Path, typer.Option(help="The stories' folder.")] = Path("data/raw"),
+) -> None:
+    """Draw a prediction with the frames and captions that it goes on from."""
     save_picture(draw_storyboard(find_prediction(predictions, story), raw), out)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Draw a prediction with its context.")
-    parser.add_argument("--story", required=True, help="a story id of predictions.jsonl")
-    parser.add_argument("--predictions", type=Path, default=FOLDER / PREDICTIONS_FILE)
-    parser.add_argument("--raw", type=Path, default=Path("data/raw"))
-    parser.add_argument("--out", type=Path, required=True, help="picture to write")
-    given = parser.parse_args()
-    write_storyboard(given.story, given.out, given.predictions, given.raw)
-
-
-if __name__ == "__main__":
-    exit_cleanly(main)

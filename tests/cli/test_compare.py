@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.cli.compare import compare, main, read_predictions
+from pipeline.cli.app import main
+from pipeline.cli.compare import compare, read_predictions
 from pipeline.common.errors import UserError
 
 random = np.random.default_rng(0)
@@ -131,10 +132,11 @@ def test_the_command_on_files(
 ) -> None:
     a = write(tmp_path / "a.jsonl", run(0.0, 1))
     b = write(tmp_path / "b.jsonl", run(0.2, 2, range(30)))
-    monkeypatch.setattr(
-        sys, "argv", ["compare", str(a), str(b), "--metric", "lift", "--metric", "nll"]
-    )
-    main()
+    words = ["storycache", "compare", str(a), str(b), "--metric", "lift", "--metric", "nll"]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as exited:
+        main()
+    assert not exited.value.code
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == f"A: {a}, 40 stories of test"
     assert printed[1] == f"B: {b}, 30 stories, 30 of them in common"

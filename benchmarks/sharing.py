@@ -1,7 +1,7 @@
 """Two trainings at a time on the same cores, as queued experiments run, against one alone.
 
 Each is a process of its own that takes steps from cached features at full size. The baseline is
-the same with what PyTorch's libraries do by themselves, see `stages/__init__.py`.
+the same with what PyTorch's libraries do by themselves, see `pipeline/common/settings.py`.
 """
 
 import argparse

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from typing import Any
 from pipeline.common.errors import UserError
 from pipeline.repository.imports import SETTINGS, Code, lies_in
 from pipeline.repository.line import paths_of, read_line
+
+Start = tuple[list[str], str | None]
+"""Files that run first, and the folder of a script, in which Python looks for modules."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +49,17 @@ def check_deps(root: Path = Path()) -> list[StageDeps]:
         UserError: dvc.yaml, pyproject.toml or a module cannot be read.
     """
     code, stages = read_code(root), read_line(root)
-    ignored = _ignored(root)
-    made = {path for stage in stages.values() for path in paths_of(stage, "outs", "metrics")}
+    counts = _counted(root, code, stages)
     found = []
     for name, stage in stages.items():
-        starts = _started(stage, code, name)
+        starts = list(_started(name, stage, code))
         if starts:
-            found.append(_compare(name, stage, starts, code, made, ignored))
+            found.append(_compare(name, stage, starts, code, counts))
     return found
 
 
 def read_code(root: Path) -> Code:
+    """The code of the project in `root`, with its settings. Raises UserError if these are wrong."""
     try:
         settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -71,81 +74,99 @@ def read_code(root: Path) -> Code:
     return Code(Path(os.path.abspath(root)), tuple(own.get("roots", ["."])), tuple(exempt))
 
 
-def _ignored(root: Path) -> Callable[[Path], bool]:
+def _counted(root: Path, code: Code, stages: dict[str, dict[str, Any]]) -> Callable[[str], bool]:
+    """Whether a path can be code that a stage depends on: not where it is exempt, ignored by DVC,
+    DVC's own, or made by a stage."""
     from dvc.repo import Repo
 
     with Repo(os.path.abspath(root), uninitialized=True) as repo:
         ignore = repo.dvcignore
-    return lambda path: bool(ignore.is_ignored_file(str(path)))
+    made = {
+        _from_root(path, stage)
+        for stage in stages.values()
+        for path in paths_of(stage, "outs", "metrics", "plots")
+    }
+
+    def counts(path: str) -> bool:
+        name = Path(path).name
+        return not (
+            code.is_exempt(path)
+            or any(lies_in(path, out) for out in made)
+            or name.startswith(".")
+            or name.endswith((".dvc", "dvc.yaml", "dvc.lock"))
+            or ignore.is_ignored_file(str(code.root / path))
+        )
+
+    return counts
 
 
-def _started(stage: dict[str, Any], code: Code, name: str) -> list[tuple[list[str], str | None]]:
-    """What of the project each Python in a command starts: files, and the script's folder."""
+def _started(name: str, stage: dict[str, Any], code: Code) -> Iterator[Start]:
+    """What of the project each Python in a stage's command starts."""
     commands = stage.get("cmd", "")
-    words: list[str] = []
     for command in [commands] if isinstance(commands, str) else commands:
         lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
         lexer.whitespace_split = True
         try:
-            words += [*lexer, ";"]
+            words = list(lexer)
         except ValueError as error:
             raise UserError(f"dvc.yaml: cmd of {name} is no command line ({error})") from None
-    folder = stage.get("wdir", ".")
-    started: list[tuple[list[str], str | None]] = []
-    for at, word in enumerate(words):
-        if re.fullmatch(r"python[\d.]*(\.exe)?", Path(word).name):
-            rest = iter(words[at + 1 :])
-            target = next((w for w in rest if w in ("-m", ";") or w.endswith(".py")), ";")
-            if target == "-m":
-                module = next(rest, "")
-                files = code.module_files(module, [folder, *code.roots])
-                inner = code.module_files(f"{module}.__main__", [folder, *code.roots])
-                started.append((list(dict.fromkeys(files + inner)), None))
-            elif target != ";":
-                script = os.path.normpath(Path(folder, target))
-                if (code.root / script).is_file():
-                    started.append(([Path(script).as_posix()], os.path.dirname(script) or "."))
-    return [start for start in started if start[0]]
+        for at, word in enumerate(words):
+            if re.fullmatch(r"python[\d.]*(\.exe)?", Path(word).name):
+                yield from _python_starts(words[at + 1 :], stage, code)
+
+
+def _python_starts(words: Sequence[str], stage: dict[str, Any], code: Code) -> Iterator[Start]:
+    """What a Python with these arguments starts, if that is the project's."""
+    rest = iter(words)
+    for word in rest:
+        if word in ("-W", "-X"):
+            next(rest, "")
+        elif word == "-m":
+            module, folders = next(rest, ""), [stage.get("wdir", "."), *code.roots]
+            files = [*code.module_files(module, folders)]
+            files += code.module_files(f"{module}.__main__", folders)
+            if files:
+                yield list(dict.fromkeys(files)), None
+            return
+        elif word == "-c" or not word.startswith("-"):
+            script = _from_root(word, stage)
+            if word.endswith(".py") and (code.root / script).is_file():
+                yield [script], os.path.dirname(script) or "."
+            return
 
 
 def _compare(
     name: str,
     stage: dict[str, Any],
-    starts: Iterable[tuple[list[str], str | None]],
+    starts: Iterable[Start],
     code: Code,
-    made: set[str],
-    ignored: Callable[[Path], bool],
+    counts: Callable[[str], bool],
 ) -> StageDeps:
     needed: dict[str, str] = {}
     for files, beside in starts:
         needed = code.reached(files, beside) | needed
-    needed |= _data_beside(needed, code, ignored)
-    folder = stage.get("wdir", ".")
-    entries = tuple(_from_root(entry, folder) for entry in paths_of(stage, "deps"))
-    listed = [e for e in entries if e not in made and not code.is_exempt(e) and _is_code(e, code)]
+    needed |= {file: by for file, by in _data_beside(needed, code).items() if counts(file)}
+    entries = tuple(_from_root(entry, stage) for entry in paths_of(stage, "deps"))
+    listed = [entry for entry in entries if counts(entry) and _is_code(entry, code)]
+    covering = [entry for entry in listed if any(lies_in(file, entry) for file in needed)]
+    modules = {module: None for entry in covering for module in modules_in(entry, code)}
     return StageDeps(
         name=name,
         missing={
             file: by
             for file, by in needed.items()
-            if not any(lies_in(file, entry) for entry in listed)
+            if not any(lies_in(file, entry) for entry in covering)
         },
-        needless=tuple(e for e in listed if not any(lies_in(file, e) for file in needed)),
-        slack=tuple(
-            module
-            for entry in listed
-            if any(lies_in(file, entry) for file in needed)
-            for module in modules_in(entry, code)
-            if module not in needed
-        ),
+        needless=tuple(entry for entry in listed if entry not in covering),
+        slack=tuple(module for module in modules if module not in needed),
         needed=frozenset(needed),
         entries=entries,
-        folder=folder,
+        folder=stage.get("wdir", "."),
     )
 
 
-def _from_root(entry: str, folder: str) -> str:
-    return Path(os.path.normpath(Path(folder, entry))).as_posix()
+def _from_root(path: str, stage: dict[str, Any]) -> str:
+    return Path(os.path.normpath(Path(stage.get("wdir", "."), path))).as_posix()
 
 
 def _is_code(entry: str, code: Code) -> bool:
@@ -164,23 +185,18 @@ def modules_in(entry: str, code: Code) -> list[str]:
     return [file for file in modules if not code.is_exempt(file) and code.text(file).strip()]
 
 
-def _data_beside(
-    modules: Iterable[str], code: Code, ignored: Callable[[Path], bool]
-) -> dict[str, str]:
+def _data_beside(modules: Iterable[str], code: Code) -> dict[str, str]:
     """Templates and the like, which nothing imports: other files in the packages of the modules,
-    with folders in there that hold no modules."""
+    with folders in there that hold no modules. Each with such a module."""
     packages: dict[Path, str] = {}
     for module in modules:
         folder = (code.root / module).parent
         if (folder / "__init__.py").is_file():
             packages.setdefault(folder, module)
-    found = {}
+    found: dict[str, str] = {}
     for folder, module in packages.items():
         for path in sorted(folder.iterdir()):
-            inside = [path] if path.is_file() else sorted(path.rglob("*"))
-            if path.is_dir() and any(file.suffix == ".py" for file in inside):
-                continue
-            for file in inside:
-                if file.is_file() and file.suffix != ".py" and not ignored(file):
-                    found[code.relative(file)] = module
-    return {file: by for file, by in found.items() if not code.is_exempt(file)}
+            inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+            if not any(file.suffix == ".py" for file in inside):
+                found |= {code.relative(file): module for file in inside if file.is_file()}
+    return found

@@ -112,21 +112,25 @@ def _inserted(text: str, command: Node, new: Sequence[str]) -> Edit:
     while not text[start:].lstrip(" ").startswith("cmd"):  # a command of several lines
         start = text.rfind("\n", 0, start - 1) + 1
     indent = " " * (len(text[start:]) - len(text[start:].lstrip(" ")))
-    return start, start, f"{indent}deps: {_flow(new, len(indent) + 6)}\n"
+    return start, start, f"{indent}deps: {_flow('', new, len(indent) + 6)}\n"
 
 
 def _flow_edit(
     text: str, name: str, deps: SequenceNode, gone: Sequence[bool], new: Sequence[str]
 ) -> Edit:
+    """What stays keeps its line; new entries come last."""
     start, end = deps.start_mark.index, deps.end_mark.index
     if "#" in text[start:end]:
         raise UserError(
             f"dvc.yaml: a comment stands within the deps of {name} and would be lost; put it above "
             "them"
         )
-    entries = [text[item.start_mark.index : item.end_mark.index] for item in deps.value]
-    kept = [entry for entry, goes in zip(entries, gone, strict=True) if not goes]
-    return start, end, _flow([*kept, *new], deps.start_mark.column)
+    ends = [start + 1, *(item.end_mark.index for item in deps.value)]
+    kept = ""
+    for before, item, goes in zip(ends[:-1], deps.value, gone, strict=True):
+        if not goes:  # an entry with the comma and the white space before it
+            kept += text[before : item.end_mark.index]
+    return start, end, _flow(kept.lstrip(", \n"), new, deps.start_mark.column)
 
 
 def _block_edit(text: str, deps: SequenceNode, gone: Sequence[bool], new: Sequence[str]) -> Edit:
@@ -143,14 +147,15 @@ def _block_edit(text: str, deps: SequenceNode, gone: Sequence[bool], new: Sequen
     return start, end, "".join(kept) + "".join(f"{indent}- {entry}\n" for entry in new)
 
 
-def _flow(entries: Sequence[str], column: int) -> str:
-    """A list in brackets that starts at `column`, its further lines below its first entry."""
-    lines, room = [""], LINE_LENGTH - column - 2
-    for entry in entries:
-        if lines[-1] and len(lines[-1]) + len(entry) + 2 > room:
-            lines.append("")
-        lines[-1] += (", " if lines[-1] else "") + entry
-    return "[" + f",\n{' ' * (column + 1)}".join(lines) + "]"
+def _flow(kept: str, new: Sequence[str], column: int) -> str:
+    """A list in brackets that starts at `column`: what is kept, then new entries, whose further
+    lines begin below the first one."""
+    indent = " " * (column + 1)
+    for entry in new:
+        line = (indent + kept).rpartition("\n")[2]
+        comma = ", " if len(line) + len(entry) + 3 <= LINE_LENGTH else f",\n{indent}"
+        kept += (comma if kept else "") + entry
+    return f"[{kept}]"
 
 
 def _scalar(path: str) -> str:

@@ -162,11 +162,13 @@ def test_data_beside_the_modules_of_a_package_counts(tmp_path: Path) -> None:
         "page/templates/index.html": "<p>",
         "page/other/__init__.py": "",
         "page/other/note.txt": "not imported",
-        "page/.make.py.swp": "an editor's",
-        ".dvcignore": "*.swp\n",
+        "page/make.py~": "an editor's",
+        "page/.gitignore": "/made.html",
+        "page/made.html": "an output",
+        ".dvcignore": "*~\n",
         "README": "beside a script is nothing of its own",
     }
-    found = one(project(tmp_path, stage(), files))
+    found = one(project(tmp_path, stage() + "    outs: [page/made.html]\n", files))
     assert set(found.missing) == {"page/make.py", "page/style.css", "page/templates/index.html"}
 
 
@@ -235,6 +237,15 @@ def test_writing_keeps_everything_else_as_it_was(tmp_path: Path) -> None:
     assert (root / "dvc.yaml").read_text() == wanted
     assert write_deps(root) == []
     assert (root / "dvc.yaml").read_text() == wanted
+
+
+def test_in_a_flow_list_what_stays_keeps_its_line(tmp_path: Path) -> None:
+    deps = "[gone.py, 'table.csv',\n           run.py,   old.py,\n           old/b.py, more.csv]"
+    files = {"run.py": "import alone", "alone.py": "", "old.py": "x = 1", "old/b.py": "x = 1"}
+    root = project(tmp_path, stage(deps=deps), {**files, "alone.py": "x = 1"})
+    write_deps(root)
+    wanted = "['table.csv',\n           run.py, more.csv, alone.py]"
+    assert (root / "dvc.yaml").read_text() == stage(deps=wanted)
 
 
 def test_a_flow_list_stays_one_and_is_wrapped(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.dataset.story_dataset import COLUMNS as DATASET_COLUMNS
 from pipeline.dataset.story_dataset import StoryDataset
 from pipeline.evaluation.references import derangement, other_members, reference_frames
+from pipeline.evaluation.results import ImagePlace
 from pipeline.features.store import FeatureStore
 
 CHUNK_STORIES = 256
@@ -91,11 +92,11 @@ class SplitStories:
         _, number = np.unique(self.windows.image_keys(rows), axis=0, return_inverse=True)
         return number.reshape(-1).astype(np.int64)
 
-    def image_places(self, rows: NDArray[np.int64]) -> list[dict[str, str | int]]:
+    def image_places(self, rows: NDArray[np.int64]) -> list[ImagePlace]:
         """Where frames' images lie in the raw data: file, row in it, index in the row's list."""
         columns = {"file": "image_file", "row": "image_row", "index": "image_index"}
         table = self.windows.frames.select(list(columns.values())).rename_columns(list(columns))
-        places: list[dict[str, str | int]] = table.take(pa.array(rows)).to_pylist()
+        places: list[ImagePlace] = table.take(pa.array(rows)).to_pylist()
         return places
 
 

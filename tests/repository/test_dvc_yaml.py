@@ -31,7 +31,7 @@ SLACK = {
     "model/losses",
     "adversarial": "captioning/cache captioning/pregenerate images/reader",
     "evaluate": "captioning/cache captioning/pregenerate captioning/sampler captioning/samples "
-    "common/tensors compute/memory dataset/contexts evaluation/predictions",
+    "common/tensors compute/memory dataset/contexts evaluation/card",
     "report": "common/hdf5 common/home common/progress common/tensors",
 }
 """Modules of a listed folder that a stage does not import: an edit there runs it for nothing, and

@@ -33,7 +33,7 @@ def take_steps() -> float:
     from benchmarks.workbench import Workbench  # here alone: who starts the trainings stays small
 
     bench = Workbench.open()
-    batches = list(bench.examples.batches(WINDOWS))
+    batches = list(bench.data.batches(WINDOWS))
     step = bench.trainer()
     seconds = []
     for n in range(WARM_UP + STEPS):

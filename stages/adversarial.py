@@ -15,7 +15,7 @@ def adversarial(inputs: Inputs, captions: Path, model: Path, out: Path, live: Pa
     params = load_params()
     claim_outputs(out, live)
     if params.gan.variant == "none":
-        copy_model(model, out)
+        copy_model(model, out, params.only("generate").model_dump(mode="json"))
         with writing(live):
             live.mkdir(parents=True, exist_ok=True)
         print(f"gan.variant none: the final model in {out} is the baseline")

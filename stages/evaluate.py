@@ -9,7 +9,7 @@ from pipeline.common.locks import claim_outputs
 from pipeline.common.stage import Inputs, run_stage
 from pipeline.compute.device import make_deterministic, pick_device
 from pipeline.dataset.splits import read_splits
-from pipeline.evaluation.critic import Critic
+from pipeline.evaluation.discriminator import DiscriminatorScorer
 from pipeline.evaluation.evaluate import Subject
 from pipeline.evaluation.evaluate import evaluate as evaluate_model
 from pipeline.evaluation.judge import Judge
@@ -54,16 +54,16 @@ def evaluate(inputs: Inputs, raw: Path, model: Path, metrics: Path, out: Path) -
                 file=sys.stderr,
             )
     clip = FrozenClip.rebuild(texts.attributes)
-    critic = None
-    if (model / DISCRIMINATOR_FILE).is_file():
-        critic = Critic(load_discriminator(model / DISCRIMINATOR_FILE, device), clip)
+    discriminator = None
+    if (path := model / DISCRIMINATOR_FILE).is_file():
+        discriminator = DiscriminatorScorer(load_discriminator(path, device), clip)
     scored = evaluate_model(
         Subject(
             generator=generator,
             prompts=load_prompts(generator.config),
             scorer=CaptionScorer(clip, prefix),
             judge=judge,
-            critic=critic,
+            discriminator=discriminator,
             generate=params.generate,
             loss=trained.loss,
             loss_batch_size=trained.train.batch_size,

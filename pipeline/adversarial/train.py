@@ -7,7 +7,7 @@ import torch
 from pipeline.adversarial.captions import make_source
 from pipeline.adversarial.discriminator import Discriminator, save_discriminator
 from pipeline.adversarial.objective import AdversarialObjective
-from pipeline.adversarial.tripwires import TRIPWIRE_STORIES, Tripwires
+from pipeline.adversarial.tripwires import Tripwires
 from pipeline.captioning.sampler import Sampler
 from pipeline.captioning.samples import read_samples
 from pipeline.clip.frozen import FrozenClip
@@ -18,16 +18,13 @@ from pipeline.common.locks import claim_folder
 from pipeline.common.stage import Inputs
 from pipeline.compute.device import make_deterministic, pick_device
 from pipeline.compute.memory import keep_freed_memory
-from pipeline.dataset.contexts import Contexts
-from pipeline.dataset.examples import FRAME_COLUMNS, make_examples
-from pipeline.dataset.splits import read_splits
-from pipeline.dataset.windows import make_windows
-from pipeline.features.store import FeatureStore
+from pipeline.dataset.loaded import LoadedDataset
+from pipeline.dataset.story_dataset import Stories
+from pipeline.model.encoder import Encoder
 from pipeline.model.folder import load_generator, write_generator
 from pipeline.model.language_model import load_prompts
 from pipeline.model.layout import DISCRIMINATOR_FILE, read_params
 from pipeline.params import Params
-from pipeline.stories.frames import read_frames
 from pipeline.training.checkpoint import (
     PIPELINE,
     TRAINING_CODE,
@@ -60,7 +57,8 @@ def train_adversarially(
     keep_freed_memory()
     make_deterministic(params.seed)
     device = pick_device()
-    images, texts = FeatureStore.open(inputs.images), FeatureStore.open(inputs.texts)
+    stories = Stories.open(inputs.frames, inputs.splits, inputs.images, inputs.texts)
+    images, texts = stories.images, stories.texts
     generator = load_generator(model, device, (images.dim, texts.dim))
     made_by = read_params(model)
     discriminator = Discriminator(images.dim, texts.dim, gan.discriminator).to(device)
@@ -70,34 +68,24 @@ def train_adversarially(
     fingerprint = sampler.fingerprint()  # of the generator as it comes, before it is trained
 
     # --- data: the first window of each story, which is what evaluation asks for
-    frames = read_frames(inputs.frames, FRAME_COLUMNS)
-    splits = read_splits(inputs.splits)
-    windows, examples, contexts = {}, {}, {}
-    for part in ("train", "val"):
-        windows[part] = make_windows(frames, splits[part], generator.config.k, "first")
-        examples[part] = make_examples(frames, windows[part], images, texts, prompts, device)
-        contexts[part] = Contexts.of(frames, windows[part], images, texts)
+    train, val = (
+        LoadedDataset.of(stories.windows(split, generator.config.k), prompts, device)
+        for split in ("train", "val")
+    )
     samples, attributes = read_samples(captions)
     if gan.reads_cache and attributes["fingerprint"] != fingerprint:
         raise UserError(
             f"{captions} was written by another generator or under other settings than "
             f"{model} and params.yaml give now: run dvc repro captions"
         )
-    watched = range(min(TRIPWIRE_STORIES, len(contexts["val"])))
-    watched_targets = examples["val"].batch(torch.tensor(watched).numpy())
 
     # --- training
     objective = AdversarialObjective(
         SupervisedObjective(generator, params.loss),
         discriminator,
-        make_source(gan, sampler, contexts["train"], samples, params.seed),
-        examples["train"],
-        Tripwires(
-            sampler,
-            contexts["val"].take(watched),
-            watched_targets["target_image"],
-            watched_targets["target_text"],
-        ),
+        make_source(gan, sampler, train, samples, params.seed),
+        train,
+        Tripwires(sampler, val),
         gan,
     )
     key = run_key(
@@ -105,13 +93,13 @@ def train_adversarially(
             "stage": "adversarial",
             "params": used,
             "features": [images.fingerprint, texts.fingerprint],
-            "stories": {part: splits[part] for part in ("train", "val")},
+            "stories": {part: stories.splits[part] for part in ("train", "val")},
             "captions": [key.tobytes().hex() for key in samples.key],
             "threads": torch.get_num_threads(),
             "device": str(device),
         },
-        [table_bytes(frames), fingerprint.encode()],
-        (*TRAINING_CODE, PIPELINE / "captioning", PIPELINE / "adversarial"),
+        [table_bytes(stories.frames), fingerprint.encode()],
+        (*TRAINING_CODE, PIPELINE / "adversarial", PIPELINE / "captioning"),
     )
     checkpoints = Checkpoints(claim_folder(storycache_home() / "training" / key))
     schedule = {"epochs": gan.epochs, "lr": gan.lr, "warmup_steps": gan.warmup_steps}
@@ -119,8 +107,8 @@ def train_adversarially(
         outcome = train_loop(
             generator,
             objective,
-            examples["train"],
-            examples["val"],
+            train,
+            val,
             params.train.model_copy(update=schedule),
             params.seed,
             checkpoints,
@@ -128,7 +116,7 @@ def train_adversarially(
             warm_start=True,
         )
     with replacing_folder(out) as partial:
-        write_generator(partial, generator, made_by | used)
+        write_generator(partial, generator, made_by | used, Encoder.read(model))
         save_discriminator(partial / DISCRIMINATOR_FILE, discriminator)
     checkpoints.clear()
     kept = f"epoch {outcome.best_epoch + 1}" if outcome.best_epoch >= 0 else "the baseline"

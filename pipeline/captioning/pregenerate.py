@@ -12,14 +12,10 @@ from pipeline.common.errors import UserError
 from pipeline.common.home import storycache_home
 from pipeline.common.stage import Inputs
 from pipeline.compute.device import make_deterministic, pick_device
-from pipeline.dataset.contexts import CONTEXT_COLUMNS, Contexts
-from pipeline.dataset.splits import read_splits
-from pipeline.dataset.windows import make_windows
-from pipeline.features.store import FeatureStore
+from pipeline.dataset.story_dataset import Stories
 from pipeline.model.folder import load_generator
 from pipeline.model.language_model import load_prompts
 from pipeline.params import GenerateParams
-from pipeline.stories.frames import read_frames
 
 
 def write_captions(
@@ -41,24 +37,22 @@ def write_captions(
         UserError: no training story is long enough.
     """
     # --- which stories
-    images, texts = FeatureStore.open(inputs.images), FeatureStore.open(inputs.texts)
+    data = Stories.open(inputs.frames, inputs.splits, inputs.images, inputs.texts)
     make_deterministic(seed)
-    generator = load_generator(model, pick_device(), (images.dim, texts.dim))
-    frames = read_frames(inputs.frames, CONTEXT_COLUMNS)
-    training = read_splits(inputs.splits)["train"]
-    windows = make_windows(frames, training, generator.config.k, "first")
+    generator = load_generator(model, pick_device(), (data.images.dim, data.texts.dim))
+    windows = data.windows("train", generator.config.k)
     if not len(windows):
         raise UserError("no training story has context.k + 1 frames: lower context.k")
     # The first so many of a permutation: a larger subset holds every smaller one.
     order = np.random.default_rng(seed).permutation(len(windows))
     chosen = sorted(order[:stories].tolist())
-    contexts = Contexts.of(frames, windows, images, texts).take(chosen)
+    contexts = windows.select(chosen).contexts()
 
     # --- their captions
     sampler = Sampler(
         generator,
         load_prompts(generator.config),
-        FrozenClip.rebuild(texts.attributes),
+        FrozenClip.rebuild(data.texts.attributes),
         generate,
     )
     fingerprint = sampler.fingerprint()

@@ -62,7 +62,7 @@ class Samples:
             **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
         )
 
-    def take(self, rows: Sequence[int]) -> "Samples":
+    def take(self, rows: Sequence[int] | NDArray[np.int64]) -> "Samples":
         """The rows `rows`, in that order."""
         chosen = np.array(rows, np.int64)
         edges = list(pairwise(np.r_[0, self.length.cumsum()].tolist()))
@@ -107,13 +107,24 @@ def read_samples(path: Path) -> tuple[Samples, dict[str, Any]]:
     """
     advice = "run the captions stage again (dvc repro -f captions)"
     try:
-        with reading(path, advice), open_sealed(path) as file:
-            attributes = dict(file.attrs)
-            if attributes.pop("format_version", None) != FORMAT_VERSION:
-                raise UnreadableError("it is of another version of this code")
-            values = {field.name: _read(file[field.name]) for field in fields(Samples)}
+        with reading(path, advice):
+            return open_samples(path)
     except UnreadableError as error:
         raise UserError(f"{path} cannot be read ({error}): delete it and {advice}") from None
+
+
+def open_samples(path: Path) -> tuple[Samples, dict[str, Any]]:
+    """As `read_samples`.
+
+    Raises:
+        OSError: the file cannot be read.
+        UnreadableError: it is damaged, or of another version of this code.
+    """
+    with open_sealed(path) as file:
+        attributes = dict(file.attrs)
+        if attributes.pop("format_version", None) != FORMAT_VERSION:
+            raise UnreadableError("it is of another version of this code")
+        values = {field.name: _read(file[field.name]) for field in fields(Samples)}
     return Samples(**values), attributes
 
 

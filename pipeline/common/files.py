@@ -7,7 +7,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -155,6 +155,22 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, f"{text}\n".encode())
 
 
+@contextmanager
+def jsonl_writer(path: Path) -> Iterator[Callable[[Any], None]]:
+    """Give a function that writes one compact JSON document as a line; the file appears at the end.
+
+    Raises:
+        CannotWriteError: as of `replacing`.
+        ValueError: for NaN or infinity, which JSON cannot hold.
+    """
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as lines:
+
+        def write(row: Any) -> None:
+            lines.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+        yield write
+
+
 def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
     """Write one compact JSON document per line, streaming, in one atomic step.
 
@@ -162,9 +178,9 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
         The number of lines.
     """
     count = 0
-    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as lines:
+    with jsonl_writer(path) as write:
         for row in rows:
-            lines.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            write(row)
             count += 1
     return count
 
@@ -198,9 +214,14 @@ def read_json(path: Path, remedy: str = "run the stage that writes it (dvc repro
     """
     with reading(path, remedy):
         data = Path(path).read_bytes()
+    return parse_json(data, str(path), "delete it and run again")
+
+
+def parse_json(data: bytes, where: str, remedy: str) -> Any:
+    """What JSON holds; UserError, naming it `where`, if it is not valid."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
         # A number of thousands of digits is a ValueError, nesting without end the other one.
         reason = str(error) if isinstance(error, json.JSONDecodeError) else type(error).__name__
-        raise UserError(f"{path} is not valid JSON ({reason}); delete it and run again") from None
+        raise UserError(f"{where} is not valid JSON ({reason}); {remedy}") from None

@@ -18,7 +18,7 @@ large one the question is then equally hard."""
 
 @dataclass(frozen=True)
 class Predicted:
-    """What the two heads foretell of N targets."""
+    """The two heads' predictions of N targets."""
 
     images: NDArray[np.float32]
     """[N, D], unit norm."""
@@ -32,10 +32,10 @@ def predict_embeddings(generator: StoryGenerator, stories: SplitStories) -> Pred
     device = next(generator.parameters()).device
     images, texts = [], []
     for chunk in stories.chunks():
-        context = chunk.windows.context
+        windows = chunk.windows
         encoded = generator.encode(
-            torch.from_numpy(stories.image_features(context)).to(device),
-            torch.from_numpy(stories.text_features(context)).to(device),
+            torch.from_numpy(windows.image_features(windows.context)).to(device),
+            torch.from_numpy(windows.text_features(windows.context)).to(device),
         )
         images.append(encoded.image_pred.float().cpu().numpy())
         texts.append(encoded.text_pred.float().cpu().numpy())
@@ -61,8 +61,8 @@ def image_ranks(
         here = chunk.place
         candidates, content = targets.images[here], targets.content[here]
         own = np.arange(len(here))
-        last = stories.image_features(chunk.windows.context[:, -1])
+        last = chunk.windows.image_features(chunk.windows.context[:, -1])
         found["image"].append(ranks(predicted[here], candidates, own, content))
         found["image_copy_last"].append(ranks(last, candidates, own, content))
-        found["image_same_story"].append(StoryFrames.of(stories, chunk).ranks(predicted[here]))
+        found["image_same_story"].append(StoryFrames.of(chunk).ranks(predicted[here]))
     return {name: np.concatenate(parts) for name, parts in found.items()}

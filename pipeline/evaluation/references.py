@@ -4,6 +4,8 @@ A score alone says little, since CLIP gives a fair cosine to any caption of the 
 reference rows are a choice of one frame per story, whose caption stands in for the prediction.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,20 +25,35 @@ COPY_BEFORE_LAST = "copy_before_last"
 NEAREST_TRAIN = "nearest_train"
 """The training caption nearest to the model's predicted text embedding: retrieval, no decoder."""
 NO_PREFIX = "no_prefix"
-"""The decoder with its prompt and no prefix: what the words alone foretell."""
+"""The decoder with its prompt and no prefix: what the words alone give."""
 
-ROWS = (
-    MODEL,
-    GROUND_TRUTH,
-    SHUFFLED,
-    SAME_STORY,
-    COPY_LAST,
-    COPY_BEFORE_LAST,
-    NEAREST_TRAIN,
-    NO_PREFIX,
-)
+
+class Row(NamedTuple):
+    """A row in words."""
+
+    name: str
+    """In a sentence."""
+    meaning: str
+
+
+ROWS = {
+    MODEL: Row("the model", "what this project trained"),
+    GROUND_TRUTH: Row("the true caption", "written by a person for this very frame"),
+    SHUFFLED: Row("another story’s caption", "a true caption, of the wrong story"),
+    SAME_STORY: Row("another frame’s caption", "true, but of another frame of the same story"),
+    COPY_LAST: Row("a copy of the last caption", "the caption of the frame just before"),
+    COPY_BEFORE_LAST: Row("a copy of the last but one", "two frames before; films cut back"),
+    NEAREST_TRAIN: Row("the nearest training caption", "looked up, not written"),
+    NO_PREFIX: Row("the model blindfolded", "the decoder with its prompt, without what CLIP saw"),
+}
+"""In the order of metrics_full.json."""
 GENERATED = (MODEL, NO_PREFIX)
 """Rows that the decoder writes."""
+
+
+def row_name(row: str) -> str:
+    """A row's name in a sentence; an unknown row keeps its own."""
+    return ROWS[row].name if row in ROWS else row.replace("_", " ")
 
 
 def derangement(count: int, seed: int) -> NDArray[np.int64]:

@@ -7,17 +7,22 @@ than a paired test, and right for a page that is read in a minute.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.report.measures import Measure, SplitMeasures
-from pipeline.report.wording import interval, number, row_name
-
-RIVALS = (
-    "shuffled",
-    "no_prefix",
-    "copy_last",
-    "copy_before_last",
-    "same_story",
-    "nearest_train",
+from pipeline.evaluation.bootstrap import Measure
+from pipeline.evaluation.references import (
+    COPY_BEFORE_LAST,
+    COPY_LAST,
+    GROUND_TRUTH,
+    MODEL,
+    NEAREST_TRAIN,
+    NO_PREFIX,
+    SAME_STORY,
+    SHUFFLED,
+    row_name,
 )
+from pipeline.evaluation.results import SplitMeasures
+from pipeline.report.wording import interval, number
+
+RIVALS = (SHUFFLED, NO_PREFIX, COPY_LAST, COPY_BEFORE_LAST, SAME_STORY, NEAREST_TRAIN)
 """Rows that an honest model should beat."""
 READS_CONTEXT = 0.05
 """Nats a token that must be lost without them before we say that embeddings are read."""
@@ -43,7 +48,7 @@ def findings(split: SplitMeasures) -> list[Finding]:
 
 def _rivals(split: SplitMeasures) -> Iterator[Finding]:
     cosines = split.metric("clip_cosine")
-    model = cosines.get("model")
+    model = cosines.get(MODEL)
     if model is None:
         return
     beaten: list[str] = []
@@ -129,7 +134,7 @@ def _pictures(split: SplitMeasures) -> Iterator[Finding]:
 
 def _retrieval(split: SplitMeasures) -> Iterator[Finding]:
     found = split.metric("r1")
-    model, truth = found.get("model"), found.get("ground_truth")
+    model, truth = found.get(MODEL), found.get(GROUND_TRUTH)
     if model is None or truth is None:
         return
     yield Finding(
@@ -142,7 +147,7 @@ def _retrieval(split: SplitMeasures) -> Iterator[Finding]:
 
 def _within_story(split: SplitMeasures) -> Iterator[Finding]:
     found = split.metric("r1_same_story")
-    model, truth = found.get("model"), found.get("ground_truth")
+    model, truth = found.get(MODEL), found.get(GROUND_TRUTH)
     if model is None or truth is None:
         return
     yield Finding(
@@ -154,7 +159,7 @@ def _within_story(split: SplitMeasures) -> Iterator[Finding]:
 
 
 def _text(split: SplitMeasures) -> Iterator[Finding]:
-    model, truth = split.rows.get("model", {}), split.rows.get("ground_truth", {})
+    model, truth = split.rows.get(MODEL, {}), split.rows.get(GROUND_TRUTH, {})
     if "words" in model and "words" in truth:
         own, true = model["words"].value, truth["words"].value
         against = f"{number(own, 'count')} words against {number(true, 'count')}"

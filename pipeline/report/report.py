@@ -4,17 +4,16 @@ from pathlib import Path
 
 from pipeline.common.checksums import check_folder
 from pipeline.common.errors import UserError
-from pipeline.evaluation.predictions import REMEDY, read_records
-from pipeline.images.reader import Place
-from pipeline.report.comparison import Comparison, compare, here, read_runs
-from pipeline.report.gallery import (
+from pipeline.evaluation.results import (
+    MEASURES_FILE,
     PREDICTIONS_FILE,
-    choose,
-    make_cards,
-    picture_uses,
-    telling,
+    REMEDY,
+    read_measures,
+    read_records,
 )
-from pipeline.report.measures import METRICS_FILE, Measures, read_measures
+from pipeline.images.reader import Place
+from pipeline.report.comparison import compare, here, read_runs
+from pipeline.report.gallery import choose, make_cards, picture_uses, telling
 from pipeline.report.page import Report, render, write_page
 from pipeline.report.pictures import Picture, fit_pictures
 
@@ -50,12 +49,15 @@ def write_report(
         UserError: if a file is missing or not what a stage writes, if the pictures do not fit, or
             if there is no experiment or revision of a name.
     """
-    check_folder(evaluation, (METRICS_FILE, PREDICTIONS_FILE), REMEDY)
-    measures = read_measures(evaluation / METRICS_FILE)
+    check_folder(evaluation, (MEASURES_FILE, PREDICTIONS_FILE), REMEDY)
+    measures = read_measures(evaluation / MEASURES_FILE)
     records = list(read_records(evaluation / PREDICTIONS_FILE))
     if not records:
         raise UserError(f"{evaluation / PREDICTIONS_FILE} holds no story; {REMEDY}")
-    comparison = _compared(compared, metrics, evaluation / METRICS_FILE, measures)
+    comparison = None
+    if compared:
+        runs = [here(metrics, measures), *read_runs(compared, metrics, evaluation / MEASURES_FILE)]
+        comparison = compare(runs, measures.headline)
 
     shown = choose(records, max_stories, measures.headline)
     featured = telling(shown, measures.headline)
@@ -69,9 +71,3 @@ def write_report(
     bare = len(render(report(dict.fromkeys(uses, UNSEEN))).encode("utf-8"))
     pictures = fit_pictures(raw, uses, max_bytes - bare)
     return write_page(report(pictures), out / PAGE_FILE)
-
-
-def _compared(names: list[str], metrics: Path, full: Path, measures: Measures) -> Comparison | None:
-    if not names:
-        return None
-    return compare([here(metrics, measures), *read_runs(names, metrics, full)], measures.headline)

@@ -19,7 +19,7 @@ from pipeline.clip.frozen import FrozenClip
 from pipeline.common.errors import UserError
 from pipeline.evaluation.judge import Judge
 from pipeline.features.cache import EncodeCache
-from pipeline.features.cached_texts import CachedTexts
+from pipeline.features.embed import CachedTexts
 
 TEXTS = ["", "She runs.", "The lamp on the table is still lit. " * 9, "naïve — 東京 🚂"]
 TOWERS = ("vision_config", "text_config")
@@ -392,5 +392,4 @@ def test_rows_that_are_not_finite_are_never_kept(value: float) -> None:
         cache.add(keys, rows)
     assert not list(cache.folder.glob("*.h5"))
     cache.add(keys[:1], rows[:1])
-    cache.scan()
     assert cache.contains(keys).tolist() == [True, False]

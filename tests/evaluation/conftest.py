@@ -169,7 +169,7 @@ def world(
         prompts=load_prompts(config),
         scorer=CaptionScorer(clip, ""),
         judge=Judge(judge, "", raw),
-        critic=None,
+        discriminator=None,
         generate=settings(),
         loss=LossParams.model_validate({"alpha": 0.5, "lambda": 0.25}),
         loss_batch_size=3,

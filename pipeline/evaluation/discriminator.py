@@ -1,4 +1,4 @@
-"""What the discriminator of the adversarial stage makes of captions that it was not trained on."""
+"""How the discriminator of the adversarial stage scores captions that it was not trained on."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,19 +8,16 @@ from numpy.typing import NDArray
 
 from pipeline.adversarial.discriminator import Discriminator
 from pipeline.clip.frozen import FrozenClip
-from pipeline.evaluation.bootstrap import Figure, mean_of
+from pipeline.evaluation.metrics import Columns
 from pipeline.evaluation.references import GROUND_TRUTH, MODEL, SHUFFLED
 from pipeline.evaluation.scorer import CaptionScorer
-from pipeline.evaluation.scores import Columns
 
 SCORE = "d_score"
 """The column of its scores."""
-FAKES = {"generated": MODEL, "shuffled": SHUFFLED}
-"""Kind of fake -> the row of captions that stands for it."""
 
 
-class Critic:
-    """A trained discriminator and the CLIP in whose space it judges."""
+class DiscriminatorScorer:
+    """A trained discriminator and the CLIP in whose space it scores."""
 
     def __init__(self, discriminator: Discriminator, clip: FrozenClip) -> None:
         """`discriminator` in eval mode; `clip` of the text features."""
@@ -40,7 +37,7 @@ class Critic:
         Returns:
             row -> its scores as the column `d_score`, [N]; above 0 it takes a caption for true.
         """
-        chosen = {row: captions[row] for row in (GROUND_TRUTH, *FAKES.values()) if row in captions}
+        chosen = {row: captions[row] for row in (GROUND_TRUTH, MODEL, SHUFFLED) if row in captions}
         vectors = self.scorer.embed([text for texts in chosen.values() for text in texts])
         device = next(self.discriminator.parameters()).device
         seen = torch.from_numpy(images).to(device)
@@ -52,19 +49,3 @@ class Critic:
         score = self.discriminator(images, torch.from_numpy(texts).to(images.device)).score
         scores: NDArray[np.float64] = score.cpu().double().numpy()
         return scores
-
-
-def critic_figures(rows: Mapping[str, Columns]) -> dict[str, Figure]:
-    """`d_accuracy_generated` and `d_accuracy_shuffled`: real against fake, threshold 0.
-
-    The mean of the share of true captions that are taken for true and the share of fakes that are
-    not: 0.5 is what a coin would get.
-    """
-    if SCORE not in rows[GROUND_TRUTH]:
-        return {}
-    real = rows[GROUND_TRUTH][SCORE] > 0
-    return {
-        f"d_accuracy_{kind}": mean_of((real.astype(float) + (rows[row][SCORE] <= 0)) / 2)
-        for kind, row in FAKES.items()
-        if row in rows
-    }

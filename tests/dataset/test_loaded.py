@@ -1,4 +1,4 @@
-"""Batches hold the right frames, captions and tokens."""
+"""Batches hold the right frames, captions and tokens; an epoch has every window once."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.dataset.examples import Ragged
+from pipeline.dataset.loaded import Ragged, epoch_batches
 from pipeline.features.store import FeatureStore
 from pipeline.stories.frames import read_frames
 
@@ -57,6 +57,42 @@ def test_equal_content_has_equal_numbers(toy: Any) -> None:
     assert len(toy.train.text.embeddings) == 4  # four captions in all, kept once
 
 
-def test_every_batch_has_a_supervised_token_in_every_row(toy: Any) -> None:
-    for batch in toy.train.batches(7):
-        assert batch["target_mask"].any(dim=1).all()
+def test_batches_in_order_have_a_supervised_token_in_every_row(toy: Any) -> None:
+    batches = list(toy.train.batches(7))
+    assert [i for batch in batches for i in batch["rows"].tolist()] == list(range(len(toy.train)))
+    assert all(batch["target_mask"].any(dim=1).all() for batch in batches)
+
+
+@given(
+    st.lists(st.integers(1, 200), min_size=1, max_size=300).map(np.array),
+    st.integers(1, 20),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 5),
+)
+@settings(max_examples=80, deadline=None)
+def test_an_epoch_has_every_window_exactly_once(
+    lengths: np.ndarray, batch_size: int, seed: int, epoch: int
+) -> None:
+    batches = epoch_batches(lengths, batch_size, seed, epoch)
+    assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
+    assert all(0 < len(batch) <= batch_size for batch in batches)
+    assert len(batches) == -(-len(lengths) // batch_size)
+    again = epoch_batches(lengths, batch_size, seed, epoch)
+    assert all(np.array_equal(a, b) for a, b in zip(batches, again, strict=True))
+
+
+def test_epochs_and_seeds_differ() -> None:
+    lengths = np.arange(100)
+    first = np.concatenate(epoch_batches(lengths, 8, 0, 0))
+    assert not np.array_equal(first, np.concatenate(epoch_batches(lengths, 8, 0, 1)))
+    assert not np.array_equal(first, np.concatenate(epoch_batches(lengths, 8, 1, 0)))
+
+
+def test_batches_of_similar_length_pad_little() -> None:
+    lengths = np.random.default_rng(0).integers(100, 260, size=2000)
+
+    def waste(batches: list[np.ndarray]) -> float:
+        return sum(len(batch) * lengths[batch].max() for batch in batches) / lengths.sum() - 1
+
+    assert waste(epoch_batches(lengths, 16, 0, 0)) < 0.05
+    assert waste([np.arange(i, i + 16) for i in range(0, 2000, 16)]) > 0.05

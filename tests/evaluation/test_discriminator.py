@@ -8,32 +8,8 @@ import pytest
 import torch
 
 from pipeline.adversarial.discriminator import Discriminator
-from pipeline.evaluation.critic import SCORE, Critic, critic_figures
+from pipeline.evaluation.discriminator import SCORE, DiscriminatorScorer
 from pipeline.params import DiscriminatorParams
-
-
-def value(figure: Any, stories: int) -> float:
-    """The figure over all stories, each counted once."""
-    from pipeline.evaluation.bootstrap import intervals
-
-    return intervals({("", "x"): figure}, stories, 0)["", "x"].value
-
-
-def test_accuracy_by_hand() -> None:
-    rows = {
-        "ground_truth": {SCORE: np.array([2.0, 0.5, -1.0, 3.0])},  # three of four taken for true
-        "model": {SCORE: np.array([-2.0, 0.1, -0.1, 0.0])},  # one taken for true
-        "shuffled": {SCORE: np.array([-2.0, -9.0, -0.1, -1.0])},  # none
-    }
-    figures = critic_figures(rows)
-    assert value(figures["d_accuracy_generated"], 4) == pytest.approx((0.75 + 0.75) / 2)
-    assert value(figures["d_accuracy_shuffled"], 4) == pytest.approx((0.75 + 1.0) / 2)
-    del rows["shuffled"]
-    assert set(critic_figures(rows)) == {"d_accuracy_generated"}
-
-
-def test_there_is_none_without_a_discriminator() -> None:
-    assert critic_figures({"ground_truth": {}, "model": {}, "shuffled": {}}) == {}
 
 
 def a_discriminator(dim: int) -> Discriminator:
@@ -48,7 +24,7 @@ def test_scores_are_those_of_the_pairs(world: Any) -> None:
     discriminator = a_discriminator(world.clip.dim)
     captions = {"model": ["Mara waits.", "Tom runs."], "ground_truth": ["A lamp.", "The river."]}
     images = world.images.lookup(world.images.keys[:2])
-    columns = Critic(discriminator, world.clip).columns(captions, images)
+    columns = DiscriminatorScorer(discriminator, world.clip).columns(captions, images)
     assert set(columns) == {"model", "ground_truth"}
     texts = world.clip.encode_texts(["A lamp.", "The river."]).astype(np.float16)
     with torch.no_grad():
@@ -58,10 +34,10 @@ def test_scores_are_those_of_the_pairs(world: Any) -> None:
 
 
 def test_in_the_metrics_of_a_model_that_has_one(world: Any, tmp_path: Path) -> None:
-    critic = Critic(a_discriminator(world.clip.dim), world.clip)
+    scorer = DiscriminatorScorer(a_discriminator(world.clip.dim), world.clip)
     val = ["s1", "s2", "s3", "s4"]
     names = {"d_accuracy_generated", "d_accuracy_shuffled"}
-    with_one = world.evaluate(tmp_path / "a", val, [], critic=critic)["val"]
+    with_one = world.evaluate(tmp_path / "a", val, [], discriminator=scorer)["val"]
     without = world.evaluate(tmp_path / "b", val, [])["val"]
     assert names <= set(with_one) and names.isdisjoint(without)
     assert all(0 <= with_one[name] <= 1 for name in names)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.common.errors import UserError
-from pipeline.common.files import reading, write_bytes
-from pipeline.common.hdf5 import UnreadableError, open_sealed, sealed_bytes
+from pipeline.common.files import UnreadableError, reading, write_bytes
+from pipeline.common.hdf5 import open_sealed, sealed_bytes
 
 FORMAT_VERSION = 2
 
@@ -105,20 +105,16 @@ def read_samples(path: Path) -> tuple[Samples, dict[str, Any]]:
     Raises:
         UserError: the file is missing, damaged, or of another version of this code.
     """
-    advice = "run the captions stage again (dvc repro -f captions)"
-    try:
-        with reading(path, advice):
-            return open_samples(path)
-    except UnreadableError as error:
-        raise UserError(f"{path} cannot be read ({error}): delete it and {advice}") from None
+    with reading(path, "run the captions stage again (dvc repro -f captions)"):
+        return open_samples(path)
 
 
 def open_samples(path: Path) -> tuple[Samples, dict[str, Any]]:
     """As `read_samples`.
 
     Raises:
-        OSError: the file cannot be read.
-        UnreadableError: it is damaged, or of another version of this code.
+        OSError: it cannot be read; an `UnreadableError` where it is damaged, or of another version
+            of this code.
     """
     with open_sealed(path) as file:
         attributes = dict(file.attrs)

@@ -1,4 +1,4 @@
-"""`storycache compare`: a paired bootstrap over the stories that two runs have."""
+"""`storycache compare`: a paired bootstrap over the stories that two runs have in common."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -200,18 +200,6 @@ def _table(comparisons: Sequence[Comparison]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def compare_runs(a: str, b: str, split: str, metrics: Sequence[str]) -> str:
-    """The comparison of two sources, as `read_predictions` takes them, as text."""
-    of_a, of_b = read_predictions(a, split), read_predictions(b, split)
-    comparisons = compare(of_a, of_b, metrics, (a, b))
-    common = sum(story in of_b for story in of_a)
-    return (
-        f"A: {a}, {len(of_a)} stories of {split}\n"
-        f"B: {b}, {len(of_b)} stories, {common} of them in common\n\n"
-        f"{_table(comparisons)}"
-    )
-
-
 def command(
     a: Annotated[str, typer.Argument(metavar="A")],
     b: Annotated[str, typer.Argument(metavar="B")],
@@ -225,4 +213,9 @@ def command(
     Each interval speaks for its own metric: of twenty metrics between two runs that do not differ,
     one will seem to.
     """
-    print(compare_runs(a, b, split, metric))
+    records_a, records_b = (read_predictions(name, split) for name in (a, b))
+    comparisons = compare(records_a, records_b, metric, (a, b))
+    common = sum(story in records_b for story in records_a)
+    print(f"A: {a}, {len(records_a)} stories of {split}")
+    print(f"B: {b}, {len(records_b)} stories, {common} of them in common\n")
+    print(_table(comparisons))

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
+from jaxtyping import Bool, Int64
 
 from pipeline.common.errors import UserError, reason
-from pipeline.common.hdf5 import UnreadableError
+from pipeline.common.files import UnreadableError
 from pipeline.common.home import in_home
-from pipeline.common.keys import KeyIndex, as_keys
+from pipeline.common.keys import KeyIndex, Keys
 
 Chunk = TypeVar("Chunk")
 
@@ -28,29 +29,29 @@ class ChunkCache(ABC, Generic[Chunk]):
     def __init__(self, folder: Path) -> None:
         """See which keys are there; files that cannot be used are named on stderr and left out."""
         self.folder = folder
-        self._keys: list[np.ndarray] = []
+        self._keys: list[Keys] = []
         self._chunks: list[Chunk] = []
         self._index: KeyIndex | None = None
         for path in sorted(folder.glob("*.h5")):
             try:
                 self._remember(path)
-            except (OSError, UnreadableError) as error:
+            except OSError as error:
                 print(f"warning: ignoring {path}: {reason(error)}", file=sys.stderr)
 
     @abstractmethod
-    def open_chunk(self, path: Path) -> tuple[np.ndarray, Chunk]:
-        """The keys of a file, uint8 [N, 32], and what its rows are read from.
+    def open_chunk(self, path: Path) -> tuple[Keys, Chunk]:
+        """The keys of a file, and what its rows are read from.
 
         Raises:
-            OSError, UnreadableError: the file cannot be read, or is of no use here.
+            OSError: the file cannot be read, or is of no use here.
         """
 
-    def contains(self, keys: Sequence[bytes] | np.ndarray) -> np.ndarray:
-        """Which of N keys of 32 bytes are there: bool [N]."""
+    def contains(self, keys: Sequence[bytes] | Keys) -> Bool[np.ndarray, " n"]:
+        """Which of some keys are there."""
         return self._indexed().find(keys) >= 0
 
     @contextmanager
-    def adding(self, keys: np.ndarray) -> Iterator[Path]:
+    def adding(self, keys: Keys) -> Iterator[Path]:
         """Give the file to write a finished chunk to; its keys are there afterwards.
 
         Raises:
@@ -64,8 +65,8 @@ class ChunkCache(ABC, Generic[Chunk]):
             self._remember(path)
 
     def find(
-        self, keys: Sequence[bytes] | np.ndarray
-    ) -> Iterator[tuple[Chunk, np.ndarray, np.ndarray]]:
+        self, keys: Sequence[bytes] | Keys
+    ) -> Iterator[tuple[Chunk, Int64[np.ndarray, " m"], Int64[np.ndarray, " m"]]]:
         """Look up keys that are there.
 
         Yields:
@@ -87,14 +88,14 @@ class ChunkCache(ABC, Generic[Chunk]):
         """Say in one sentence that a file of the cache is gone, or not what it was."""
         try:
             yield
-        except (OSError, UnreadableError) as error:
+        except OSError as error:
             raise UserError(
                 f"the cache {self.folder} changed under this run; run it again"
             ) from error
 
     def _remember(self, path: Path) -> None:
         keys, chunk = self.open_chunk(path)
-        self._keys.append(as_keys(keys))
+        self._keys.append(keys)
         self._chunks.append(chunk)
         self._index = None
 

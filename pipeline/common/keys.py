@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from jaxtyping import Int64, UInt8
 
 KEY_BYTES = 32
+Keys = UInt8[np.ndarray, "n 32"]
 
 
-def as_keys(keys: Sequence[bytes] | np.ndarray) -> np.ndarray:
-    """Keys of 32 bytes each as uint8 [N, 32]."""
+def as_keys(keys: Sequence[bytes] | np.ndarray) -> Keys:
+    """Keys of 32 bytes each as an array."""
     if len(keys) == 0:
         return np.zeros((0, KEY_BYTES), np.uint8)
     if isinstance(keys, np.ndarray):
@@ -23,22 +25,24 @@ def as_keys(keys: Sequence[bytes] | np.ndarray) -> np.ndarray:
 class KeyIndex:
     """Finds keys among known ones by binary search; of equal known keys the first counts."""
 
-    def __init__(self, *parts: np.ndarray) -> None:
-        """Index the rows of some arrays, uint8 [N, 32] each, one behind the other."""
+    def __init__(self, *parts: UInt8[np.ndarray, "_ 32"]) -> None:
+        """Index the rows of some arrays, one behind the other."""
         flat = _flat(np.concatenate([as_keys(part) for part in parts] or [as_keys([])]))
         self._starts = np.cumsum([0] + [len(part) for part in parts])
         self._order = np.argsort(flat, kind="stable")
         self._sorted = flat[self._order]
 
-    def find(self, keys: Sequence[bytes] | np.ndarray) -> np.ndarray:
-        """Row of each key among the known ones, or -1: int64 [len(keys)]."""
+    def find(self, keys: Sequence[bytes] | Keys) -> Int64[np.ndarray, " n"]:
+        """Row of each key among the known ones, or -1."""
         wanted = _flat(as_keys(keys))
         if len(self._sorted) == 0:
             return np.full(len(wanted), -1, np.int64)
         place = np.searchsorted(self._sorted, wanted).clip(max=len(self._sorted) - 1)
         return np.where(self._sorted[place] == wanted, self._order[place], -1)
 
-    def by_part(self, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    def by_part(
+        self, rows: Int64[np.ndarray, " n"]
+    ) -> Iterator[tuple[int, Int64[np.ndarray, " m"], Int64[np.ndarray, " m"]]]:
         """Sort rows that `find` gave by the part they lie in.
 
         Yields:

@@ -5,12 +5,11 @@ of another training seed, which may move it more.
 """
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
-from pipeline.evaluation.figures import Figure, Floats
+from pipeline.evaluation.figures import Figure, Floats, Measure
 
 DRAWS = 10_000
 LEVEL = 0.95
@@ -18,17 +17,6 @@ BLOCK_ELEMENTS = 2**20
 """Weights held at a time, 8 MB of them."""
 
 Name = TypeVar("Name", bound=Hashable)
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A number, and its percentile interval over stories where it has one."""
-
-    value: float
-    low: float | None = None
-    """None where there is no interval: it was not asked for, or some draws left the figure
-    undefined."""
-    high: float | None = None
 
 
 def point(figure: Figure, stories: int) -> float | None:

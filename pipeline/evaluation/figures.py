@@ -6,6 +6,7 @@ the bootstrap, and a difference of two figures is a paired bootstrap by itself.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,17 @@ Figure = Callable[[Floats], Floats]
 
 BLEU_ORDERS = 4
 """Longest n-grams that BLEU compares."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number, and its percentile interval over stories where it has one."""
+
+    value: float
+    low: float | None = None
+    """None where there is no interval: it was not asked for, or some draws left the figure
+    undefined."""
+    high: float | None = None
 
 
 def mean_of(values: Column) -> Figure:

@@ -11,7 +11,7 @@ from pipeline.evaluation.stories import SplitStories
 from pipeline.evaluation.targets import SplitTargets, StoryFrames
 from pipeline.model.generator import StoryGenerator
 
-POOL_STORIES = 100
+IMAGE_POOL = 100
 """Targets among which a prediction is to find its own, at most: in a small split of 100 and in a
 large one the question is then equally hard."""
 
@@ -47,7 +47,7 @@ def image_ranks(
 ) -> dict[str, NDArray[np.int64]]:
     """Places at which predicted image embeddings [N, D] find their targets, each [N].
 
-    `image`: among the targets of at most `POOL_STORIES` stories that follow each other in the
+    `image`: among the targets of at most `IMAGE_POOL` stories that follow each other in the
     split, in pools of near equal size; chance for the first place is one over a pool's size.
     `image_copy_last`: the same of the last context frame's embedding. `image_same_story`: among
     all frames of the story.
@@ -57,7 +57,7 @@ def image_ranks(
         "image_copy_last": [],
         "image_same_story": [],
     }
-    for chunk in stories.pools(POOL_STORIES):
+    for chunk in stories.pools(IMAGE_POOL):
         here = chunk.place
         candidates, content = targets.images[here], targets.content[here]
         own = np.arange(len(here))

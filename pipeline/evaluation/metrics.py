@@ -51,8 +51,8 @@ class Metric:
     style: Literal["number", "share", "count"] = "number"
     """How a person reads it: three decimals, a percentage, or one decimal, if any."""
     interval: bool = True
-    """No for what captions are together: a draw that repeats stories repeats captions, which is
-    what these measure."""
+    """False for what is about the captions together: a draw that repeats stories repeats captions,
+    which is what these measure."""
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ def story_records(
         for row, columns in rows.items()
         if "judge_cosine" in columns
     }
-    own = [name for metric in OF_A_ROW if metric.interval for name in metric.needs]
+    own = [name for metric in OF_A_ROW if metric.interval for name in metric.needs if name in model]
     metrics = {name: _rounded(model[name]) for name in own if name not in ELSEWHERE}
     nats = {name: _rounded(values[stories.place]) for name, values in likely.nats.items()}
     for i, story in enumerate(windows.story):

@@ -10,29 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 MODEL = "model"
-"""The model's own captions."""
-GROUND_TRUTH = "ground_truth"
-"""The target frame's own caption: the ceiling of an honest model."""
-SHUFFLED = "shuffled"
-"""The target caption of another story: the floor."""
-SAME_STORY = "same_story"
-"""The caption of another frame of the same story, drawn at random: knows the story, not the
-moment."""
-COPY_LAST = "copy_last"
-"""The caption of the last context frame: what a model gets for not predicting at all."""
-COPY_BEFORE_LAST = "copy_before_last"
-"""That of the last but one: films cut to and fro, so it is often the nearer one."""
-NEAREST_TRAIN = "nearest_train"
-"""The training caption nearest to the model's predicted text embedding: retrieval, no decoder."""
-NO_PREFIX = "no_prefix"
-"""The decoder with its prompt and no prefix: what the words alone give."""
+GROUND_TRUTH = "ground_truth"  # the ceiling of an honest model
+SHUFFLED = "shuffled"  # the floor
+SAME_STORY = "same_story"  # drawn at random: knows the story, not the moment
+COPY_LAST = "copy_last"  # what a model gets for not predicting at all
+COPY_BEFORE_LAST = "copy_before_last"  # often the nearer one, since films cut to and fro
+NEAREST_TRAIN = "nearest_train"  # nearest to the predicted text embedding: retrieval, no decoder
+NO_PREFIX = "no_prefix"  # what the words alone give
 
 
 class Row(NamedTuple):
-    """A row in words."""
+    """A row in words: its name in a sentence, and what its captions are."""
 
     name: str
-    """In a sentence."""
     meaning: str
 
 

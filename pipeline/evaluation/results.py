@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from pipeline.common.checksums import check_file
 from pipeline.common.errors import UserError
 from pipeline.common.files import read_json, reading
-from pipeline.evaluation.bootstrap import Measure
+from pipeline.evaluation.figures import Measure
 from pipeline.evaluation.metrics import row_and_metric
 from pipeline.evaluation.references import GROUND_TRUTH, MODEL
 from pipeline.images.reader import Place

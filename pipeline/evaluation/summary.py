@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.evaluation.bootstrap import DRAWS, LEVEL, Measure, intervals
+from pipeline.evaluation.bootstrap import DRAWS, LEVEL, intervals
+from pipeline.evaluation.figures import Measure
 from pipeline.evaluation.judge import Judge
 from pipeline.evaluation.metrics import HEADLINE, METRICS, Columns, row_figures, split_figures
 from pipeline.evaluation.overlap import TOKENIZER

@@ -8,10 +8,12 @@ folder per modality and encoder fingerprint, a feature shard per finished chunk.
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, Float16
 
 from pipeline.common.chunks import ChunkCache
-from pipeline.common.hdf5 import UnreadableError
+from pipeline.common.files import UnreadableError
 from pipeline.common.home import storycache_home
+from pipeline.common.keys import Keys
 from pipeline.features.store import Shard, write_shard
 
 
@@ -23,14 +25,14 @@ class EncodeCache(ChunkCache[Shard]):
         folder = (home or storycache_home()) / "embeddings" / f"{modality}-{fingerprint[:16]}"
         super().__init__(folder)
 
-    def open_chunk(self, path: Path) -> tuple[np.ndarray, Shard]:
+    def open_chunk(self, path: Path) -> tuple[Keys, Shard]:
         shard = Shard.open(path)
         if shard.attributes.get("fingerprint") != self.attributes["fingerprint"]:
             raise UnreadableError("it is of another encoder")
         return shard.keys, shard
 
-    def add(self, keys: np.ndarray, embeddings: np.ndarray) -> None:
-        """Keep a finished chunk: keys uint8 [N, 32], embeddings [N, D] of unit norm.
+    def add(self, keys: Keys, embeddings: Float[np.ndarray, "n d"]) -> None:
+        """Keep a finished chunk; the embeddings are of unit norm.
 
         Raises:
             UserError: if the cache cannot be written to, or an embedding is not finite.
@@ -38,8 +40,8 @@ class EncodeCache(ChunkCache[Shard]):
         with self.adding(keys) as path:
             write_shard(path, keys, embeddings, self.attributes)
 
-    def read(self, keys: np.ndarray) -> np.ndarray:
-        """Embeddings of keys [N, 32], N > 0, that are there: float16 [N, D].
+    def read(self, keys: Keys) -> Float16[np.ndarray, "n d"]:
+        """Embeddings of keys that are there, at least one.
 
         Raises:
             UserError: if some are not there (any more).

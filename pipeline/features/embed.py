@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float16, Int64
 
 from pipeline.clip.frozen import FrozenClip
 from pipeline.common.errors import UserError
-from pipeline.common.keys import KeyIndex, as_keys
+from pipeline.common.keys import KeyIndex, Keys, as_keys
 from pipeline.features.cache import EncodeCache
 from pipeline.features.jobs import EmbeddingJob, ImageJob, Progress, Report, TextJob
 from pipeline.features.store import SHARD_ROWS, key_array, publish_shards
@@ -36,11 +37,11 @@ def embed_texts(clip: FrozenClip, frames: Path, out: Path) -> Report:
     return _publish(TextJob(clip, keys, rows, frames), count, out)
 
 
-def cache_images(clip: FrozenClip, raw: Path, frames: Path, keys: np.ndarray) -> EncodeCache:
+def cache_images(clip: FrozenClip, raw: Path, frames: Path, keys: Keys) -> EncodeCache:
     """Embed some images for no store of their own: the encode cache holds them afterwards.
 
     Args:
-        keys: uint8 [N, 32], content keys of images; those that are no frame's are passed over.
+        keys: content keys of images; those that are no frame's are passed over.
 
     Returns:
         The cache, to read them from.
@@ -63,8 +64,10 @@ class CachedTexts:
         self.clip = clip
         self._cache: EncodeCache | None = None
 
-    def embed(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
-        """Embeddings of different texts: float16 [N, D], unit norm.
+    def embed(
+        self, texts: Sequence[str], progress: Progress | None = None
+    ) -> Float16[np.ndarray, "n d"]:
+        """Embeddings of different texts, of unit norm.
 
         Args:
             progress: called with numbers of texts that were encoded.
@@ -99,8 +102,8 @@ def _publish(job: EmbeddingJob, frames: int, out: Path) -> Report:
     return report
 
 
-def _distinct(frames: Path, column: str) -> tuple[np.ndarray, np.ndarray, int]:
-    """The table's different keys [N, 32], in which rows they occur first [N], and its length."""
+def _distinct(frames: Path, column: str) -> tuple[Keys, Int64[np.ndarray, " n"], int]:
+    """The table's different keys, in which rows they occur first, and its length."""
     keys = key_array(read_frames(frames, [column]).column(0))
     if not len(keys):
         raise UserError(f"{frames} has no frames; see what prepare put into the quarantine")

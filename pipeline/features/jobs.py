@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
 
 import numpy as np
+from jaxtyping import Float32, Int64, UInt8
 
 from pipeline.clip.folder import Modality
 from pipeline.clip.frozen import FrozenClip
 from pipeline.common.errors import UserError
+from pipeline.common.keys import Keys
 from pipeline.common.progress import progress_bar
 from pipeline.features.cache import EncodeCache
 from pipeline.features.prefetch import prefetched
@@ -30,6 +32,7 @@ from pipeline.stories.frames import content_key
 
 Batch = TypeVar("Batch")
 Progress = Callable[[int], object]
+Rows = Int64[np.ndarray, " n"]
 
 BATCHES_AHEAD = 2
 """Batches that are read while another is encoded."""
@@ -73,24 +76,24 @@ class EmbeddingJob(ABC, Generic[Batch]):
     modality: ClassVar[Modality]
     unit: ClassVar[str]
     chunk_batches: ClassVar[int]
-    """Forward passes per cached chunk: some seconds to half a minute of work at full size."""
+    """Forward passes per cached chunk: what a killed run may lose."""
 
-    def __init__(self, clip: FrozenClip, keys: np.ndarray, rows: np.ndarray) -> None:
-        """`keys`: uint8 [N, 32], all different; `rows`: int64 [N], their places in what is read."""
+    def __init__(self, clip: FrozenClip, keys: Keys, rows: Rows) -> None:
+        """`keys` are all different; `rows` are their places in what is read."""
         self.clip = clip
         self.keys = keys
         self.rows = rows
 
     @abstractmethod
-    def read(self, chunks: Sequence[np.ndarray]) -> Generator[Batch, None, None]:
+    def read(self, chunks: Sequence[Int64[np.ndarray, " _"]]) -> Generator[Batch, None, None]:
         """Stream what is at some rows, chunk by chunk, in batches that end where a chunk ends.
 
         Runs in a thread of its own.
         """
 
     @abstractmethod
-    def encode(self, batch: Batch, progress: Progress) -> np.ndarray:
-        """Embeddings of a batch, float32 [B, D]; tells `progress` how many rows are finished."""
+    def encode(self, batch: Batch, progress: Progress) -> Float32[np.ndarray, "b d"]:
+        """Embeddings of a batch; `progress` hears how many of its rows are finished."""
 
     def cache(self) -> EncodeCache:
         """The part of the encode cache that is this encoder's."""
@@ -136,13 +139,11 @@ class ImageJob(EmbeddingJob[np.ndarray]):
     unit = "frames"
     chunk_batches = 8
 
-    def __init__(
-        self, clip: FrozenClip, keys: np.ndarray, rows: np.ndarray, frames: Path, raw: Path
-    ) -> None:
+    def __init__(self, clip: FrozenClip, keys: Keys, rows: Rows, frames: Path, raw: Path) -> None:
         super().__init__(clip, keys, rows)
         self.frames, self.raw = frames, raw
 
-    def read(self, chunks: Sequence[np.ndarray]) -> Generator[np.ndarray, None, None]:
+    def read(self, chunks: Sequence[Int64[np.ndarray, " _"]]) -> Generator[np.ndarray, None, None]:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4
         images = stream_images(self.raw, self.frames, np.concatenate(chunks))
         with ThreadPoolExecutor(min(cores, MOST_DECODERS)) as pool:  # Pillow releases Python's lock
@@ -151,7 +152,9 @@ class ImageJob(EmbeddingJob[np.ndarray]):
                     batch = islice(images, min(self.clip.batch_size, len(chunk) - start))
                     yield np.stack(list(pool.map(self._pixels, batch)))
 
-    def encode(self, batch: np.ndarray, progress: Progress) -> np.ndarray:
+    def encode(
+        self, batch: UInt8[np.ndarray, "b 3 s s"], progress: Progress
+    ) -> Float32[np.ndarray, "b d"]:
         embeddings = self.clip.encode_images(batch)
         progress(len(embeddings))
         return embeddings
@@ -174,13 +177,13 @@ class TextJob(EmbeddingJob[list[str]]):
     chunk_batches = 32
 
     def __init__(
-        self, clip: FrozenClip, keys: np.ndarray, rows: np.ndarray, source: Path | Sequence[str]
+        self, clip: FrozenClip, keys: Keys, rows: Rows, source: Path | Sequence[str]
     ) -> None:
         """`source`: the frames table, or the texts, of which `rows` are the places."""
         super().__init__(clip, keys, rows)
         self.source = source
 
-    def read(self, chunks: Sequence[np.ndarray]) -> Generator[list[str], None, None]:
+    def read(self, chunks: Sequence[Int64[np.ndarray, " _"]]) -> Generator[list[str], None, None]:
         rows, source = np.concatenate(chunks), self.source
         if isinstance(source, Path):
             texts = stream_captions(source, rows)
@@ -189,5 +192,5 @@ class TextJob(EmbeddingJob[list[str]]):
         for chunk in chunks:
             yield list(islice(texts, len(chunk)))
 
-    def encode(self, batch: list[str], progress: Progress) -> np.ndarray:
+    def encode(self, batch: list[str], progress: Progress) -> Float32[np.ndarray, "b d"]:
         return self.clip.encode_texts(batch, progress)

@@ -9,40 +9,43 @@ time stamps, one fixed file format version.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Float, Float16, Float32, Int64, UInt8
 
-from pipeline.common.errors import UserError, reason
-from pipeline.common.files import reading, write_bytes, writing
-from pipeline.common.hdf5 import UnreadableError, open_sealed, sealed_bytes
-from pipeline.common.keys import KeyIndex, as_keys
+from pipeline.common.errors import UserError
+from pipeline.common.files import UnreadableError, reading, write_bytes, writing
+from pipeline.common.hdf5 import open_sealed, sealed_bytes
+from pipeline.common.keys import KeyIndex, Keys, as_keys
 
 FORMAT_VERSION = 2
 SHARD_ROWS = 8192
 BLOCK_ROWS = 1024
 """Rows of a shard that are read at a time."""
+REMEDY = "run the embed stages (dvc repro)"
 
 
-def key_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """A column of 32-byte keys as uint8 [N, 32]."""
+def key_array(column: pa.ChunkedArray | pa.Array) -> Keys:
+    """A column of 32-byte keys."""
     return as_keys(column.to_pylist())
 
 
 def write_shard(
-    path: Path, keys: np.ndarray, embeddings: np.ndarray, attributes: Mapping[str, Any]
+    path: Path,
+    keys: Keys,
+    embeddings: Float[np.ndarray, "n d"],
+    attributes: Mapping[str, Any],
 ) -> None:
     """Write one shard; it appears under its name when it is complete and flushed.
 
     Args:
         path: its final name.
-        keys: uint8 [N, 32].
-        embeddings: [N, D], unit norm; stored as float16.
+        embeddings: of unit norm; stored as float16.
         attributes: what the encoder says of itself (`FrozenClip.settings`), and its fingerprint.
 
     Raises:
@@ -69,8 +72,7 @@ class Shard:
     """A shard that was found whole; of its embeddings, those that are asked for are read."""
 
     path: Path
-    keys: np.ndarray
-    """uint8 [N, 32]."""
+    keys: Keys
     attributes: dict[str, Any]
     dim: int
     """D."""
@@ -84,8 +86,8 @@ class Shard:
         """Check a shard from end to end, and read its keys.
 
         Raises:
-            OSError: the file cannot be read.
-            UnreadableError: it is truncated, damaged, or of another format version.
+            OSError: it cannot be read; an `UnreadableError` where it is truncated, damaged, or of
+                another format version.
         """
         state = _state(path.stat())
         with open_sealed(path) as file:
@@ -97,14 +99,14 @@ class Shard:
                 path, file["key"][()], attributes, stored.shape[1], stored.id.get_offset(), state
             )
 
-    def read(self, rows: np.ndarray) -> np.ndarray:
-        """The embeddings of some rows, int64 [M], in their order: float16 [M, D].
+    def read(self, rows: Int64[np.ndarray, " m"]) -> Float16[np.ndarray, "m d"]:
+        """The embeddings of some rows, in their order.
 
         The library has no part in it: over a file that was damaged after `open` it may crash or
         never end. A file that is another than the one that was checked is checked anew.
 
         Raises:
-            OSError, UnreadableError: as `open`, or it has become another shard.
+            OSError: as `open`, or it has become another shard.
         """
         result = np.empty((len(rows), self.dim), np.float16)
         with self.path.open("rb") as file:
@@ -132,7 +134,9 @@ def _state(of_file: os.stat_result) -> tuple[int, ...]:
 
 
 def publish_shards(
-    folder: Path, shards: Iterable[tuple[np.ndarray, np.ndarray]], attributes: Mapping[str, Any]
+    folder: Path,
+    shards: Iterable[tuple[UInt8[np.ndarray, "_ 32"], Float[np.ndarray, "_ d"]]],
+    attributes: Mapping[str, Any],
 ) -> None:
     """Write shards as 00000.h5, 00001.h5, ... and remove what an older run left beyond them."""
     names = set()
@@ -161,13 +165,13 @@ class FeatureStore:
         Raises:
             UserError: if there is no shard, one is damaged, or they are of different encoders.
         """
-        with reading(folder, "run the embed stages (dvc repro)"):
+        with reading(folder, REMEDY):
             paths = sorted(path for path in Path(folder).iterdir() if path.suffix == ".h5")
         if not paths:
-            raise UserError(f"{folder} has no feature shards; run the embed stages (dvc repro)")
+            raise UserError(f"{folder} has no feature shards; {REMEDY}")
         shards: list[Shard] = []
         for path in paths:
-            with _usable(path):
+            with reading(path, REMEDY):
                 shards.append(Shard.open(path))
             if shards[-1].attributes != shards[0].attributes:
                 raise UserError(
@@ -182,8 +186,8 @@ class FeatureStore:
         return self._shards[0].attributes
 
     @property
-    def keys(self) -> np.ndarray:
-        """uint8 [N, 32], in the order of the store."""
+    def keys(self) -> Keys:
+        """All keys, in the order of the store."""
         return np.concatenate([shard.keys for shard in self._shards])
 
     @property
@@ -209,14 +213,11 @@ class FeatureStore:
     def __len__(self) -> int:
         return sum(len(shard.keys) for shard in self._shards)
 
-    def lookup(self, keys: Sequence[bytes] | np.ndarray) -> np.ndarray:
+    def lookup(self, keys: Sequence[bytes] | Keys) -> Float32[np.ndarray, "n d"]:
         """Embeddings of `keys`, in their order; a key may be asked for more than once.
 
-        Args:
-            keys: N times 32 bytes, or uint8 [N, 32].
-
         Returns:
-            float32 [N, D]: the stored float16 values, unit norm to within their rounding.
+            The stored float16 values, unit norm to within their rounding.
 
         Raises:
             UserError: if some keys are not in the store (says how many), or a shard is no longer
@@ -231,17 +232,6 @@ class FeatureStore:
             )
         result = np.empty((len(rows), self.dim), np.float32)
         for number, here, rows_in_shard in self._index.by_part(rows):
-            with _usable(self._shards[number].path):
+            with reading(self._shards[number].path, REMEDY):
                 result[here] = self._shards[number].read(rows_in_shard)
         return result
-
-
-@contextmanager
-def _usable(path: Path) -> Iterator[None]:
-    """Say in one sentence that a shard of a store cannot be read."""
-    try:
-        yield
-    except (OSError, UnreadableError) as error:
-        raise UserError(
-            f"{path} cannot be read ({reason(error)}); delete {path.parent} and run dvc repro"
-        ) from error

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from pipeline.evaluation.bootstrap import Measure
+from pipeline.evaluation.figures import Measure
 from pipeline.evaluation.metrics import describe
 from pipeline.evaluation.references import GROUND_TRUTH, SHUFFLED, row_name
 from pipeline.report.wording import MINUS, number

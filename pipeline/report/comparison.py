@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import parse_json, read_json
-from pipeline.evaluation.bootstrap import Measure
+from pipeline.evaluation.figures import Measure
 from pipeline.evaluation.metrics import describe
 from pipeline.evaluation.results import Measures, parse_measures
 from pipeline.report.chart import Chart, run_chart

@@ -12,8 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.common.files import write_bytes
-from pipeline.evaluation.bootstrap import Measure
+from pipeline.evaluation.figures import Measure
 from pipeline.evaluation.metrics import describe
 from pipeline.evaluation.references import GROUND_TRUTH, ROWS, row_name
 from pipeline.evaluation.results import Measures, SplitMeasures
@@ -114,19 +113,8 @@ class Report:
         return any(card.record.get("rank") is not None for card in self.cards)
 
 
-def write_page(report: Report, path: Path) -> int:
-    """Render the report to `path`, in one step; the same report gives the same bytes.
-
-    Returns:
-        The number of bytes.
-    """
-    html = render(report).encode("utf-8")
-    write_bytes(path, html)
-    return len(html)
-
-
 def render(report: Report) -> str:
-    """The page as HTML."""
+    """The page as HTML; the same report gives the same text."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,

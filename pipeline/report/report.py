@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pipeline.common.checksums import check_folder
 from pipeline.common.errors import UserError
+from pipeline.common.files import write_bytes
 from pipeline.evaluation.results import (
     MEASURES_FILE,
     PREDICTIONS_FILE,
@@ -14,7 +15,7 @@ from pipeline.evaluation.results import (
 from pipeline.images.reader import Place
 from pipeline.report.comparison import compare, here, read_runs
 from pipeline.report.gallery import choose, make_cards, picture_uses, telling
-from pipeline.report.page import Report, render, write_page
+from pipeline.report.page import Report, render
 from pipeline.report.pictures import Picture, fit_pictures
 
 PAGE_FILE = "index.html"
@@ -63,11 +64,12 @@ def write_report(
     featured = telling(shown, measures.headline)
     sizes = {split: part.stories for split, part in measures.splits.items()}
 
-    def report(pictures: dict[Place, Picture]) -> Report:
+    def page(pictures: dict[Place, Picture]) -> bytes:
         cards = make_cards(shown, pictures, sizes)
-        return Report(measures, cards, featured, len(records), comparison)
+        return render(Report(measures, cards, featured, len(records), comparison)).encode("utf-8")
 
     uses = picture_uses(shown, [shown[i] for _, i in featured])
-    bare = len(render(report(dict.fromkeys(uses, UNSEEN))).encode("utf-8"))
-    pictures = fit_pictures(raw, uses, max_bytes - bare)
-    return write_page(report(pictures), out / PAGE_FILE)
+    bare = len(page(dict.fromkeys(uses, UNSEEN)))
+    html = page(fit_pictures(raw, uses, max_bytes - bare))
+    write_bytes(out / PAGE_FILE, html)
+    return len(html)

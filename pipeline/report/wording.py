@@ -1,6 +1,6 @@
 """How numbers are written on the page."""
 
-from pipeline.evaluation.bootstrap import Measure
+from pipeline.evaluation.figures import Measure
 
 MINUS = "\N{MINUS SIGN}"
 EN_DASH = "\N{EN DASH}"

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pipeline.evaluation.bootstrap import Measure, intervals, point
-from pipeline.evaluation.figures import difference, lift_of, mean_of, median_of, ratio_of
+from pipeline.evaluation.bootstrap import intervals, point
+from pipeline.evaluation.figures import Measure, difference, lift_of, mean_of, median_of, ratio_of
 
 random = np.random.default_rng(0)
 VALUES = random.normal(0.5, 0.2, size=60)

@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from pipeline.evaluation.bootstrap import Measure, point
+from pipeline.evaluation.bootstrap import point
+from pipeline.evaluation.figures import Measure
 from pipeline.evaluation.metrics import (
     HEADLINE,
     METRICS,

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from pipeline.evaluation.bootstrap import Measure
+from pipeline.evaluation.figures import Measure
 from pipeline.evaluation.results import SplitMeasures, parse_measures
 from pipeline.report.findings import findings, headline_sentence
 from tests.report.conftest import full_metrics

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.evaluation.bootstrap import Measure
+from pipeline.evaluation.figures import Measure
 from pipeline.report.wording import difference, interval, number
 
 NARROW = "\N{NARROW NO-BREAK SPACE}"

@@ -1,11 +1,9 @@
-import io
 import json
 import statistics
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from PIL import ExifTags, Image
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import read_json, write_json
@@ -134,24 +132,6 @@ def test_what_cannot_be_used_is_refused_and_the_rest_goes_on(
     assert kept == ["first", "last"]
     summary = read_json(out / "summary.json")
     assert summary["quarantined"]["total"] == summary["quarantined"][reason] == 1
-
-
-def test_other_formats_and_modes_are_sound(tmp_path: Path) -> None:
-    forms = ["PNG", "WEBP", "BMP", "GIF", "TIFF"]
-    images = [{"bytes": encoded_image(form=form), "path": None} for form in forms]
-    out = run(tmp_path, [story_row("s", n_frames=5, images=images)], [])
-    assert quarantine(out) == []
-
-
-def test_sizes_are_those_of_the_upright_image(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    file = io.BytesIO()
-    Image.new("RGB", (480, 320)).save(file, "JPEG", exif=exif)
-    out = run(tmp_path, [story_row("s", images=[{"bytes": file.getvalue(), "path": None}] * 5)], [])
-    table = read_json(out / "summary.json")
-    assert table["image_width"] == {"min": 320, "mean": 320, "max": 320}
-    assert table["image_height"]["max"] == 480
 
 
 def test_a_row_without_an_id_is_refused(tmp_path: Path) -> None:

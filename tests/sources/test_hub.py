@@ -108,6 +108,8 @@ def write_column(folder: Path, name: str, kind: pa.DataType, value: Any) -> None
         ("frame_count", pa.int32(), 2, 2),
         ("frame_count", pa.float64(), 2.0, 2),
         ("frame_count", pa.float64(), None, None),
+        ("story", pa.list_(STRING), ["One.", None], ["One.", None]),
+        ("story", pa.large_list(pa.large_string()), ["One."], ["One."]),
         ("images", pa.list_(pa.binary()), [b"x"], [{"bytes": b"x", "path": None}]),
         ("images", pa.large_list(IMAGE), [{"bytes": b"x"}], [{"bytes": b"x", "path": None}]),
         ("chain_of_thought", pa.null(), None, None),
@@ -127,7 +129,7 @@ def test_columns_are_cast_where_nothing_is_lost(
         ("frame_count", STRING, "2"),
         ("images", IMAGE, {"bytes": b"x" * 2**20, "path": None}),
         ("images", pa.list_(pa.int64()), [1]),
-        ("story", pa.list_(STRING), ["x"]),
+        ("story", pa.list_(pa.float64()), [1.0]),
         ("story_id", pa.float64(), 1.0),
     ],
 )

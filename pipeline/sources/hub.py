@@ -153,7 +153,7 @@ def _rows(repo: str, folder: Path | None, split: Any) -> Rows:
     def rows() -> Iterator[Row]:
         for number, table in enumerate(read()):
             where = f"{place}, row {number}"
-            yield with_bytes(story_row(row_of(table, where), where), folder, where)
+            yield with_bytes(story_row(row_of(table, where), where), folder)
 
     return rows
 

@@ -54,8 +54,8 @@ def parquet_stories(train: str, test: str | None) -> Source:
         def rows() -> Iterator[Row]:
             for path in files[split]:
                 read.append(_identity(split, path))
-                for number, row in enumerate(iter_file(path)):
-                    yield with_bytes(row, path.parent, f"{path}, row {number}")
+                for row in iter_file(path):
+                    yield with_bytes(row, path.parent)
 
         return rows
 

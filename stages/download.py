@@ -1,4 +1,4 @@
-"""Stage `download`: stories from the sample, the Hub or parquet files into one raw folder."""
+"""Stage `download`: stories from the sample, the Hub or files of one's own into one raw folder."""
 
 import argparse
 import functools
@@ -9,7 +9,9 @@ from pipeline.common.errors import UserError, exit_cleanly
 from pipeline.common.locks import claim_outputs
 from pipeline.common.progress import progress_bar
 from pipeline.params import DatasetParams, load_params
+from pipeline.sources.folder import folder_stories
 from pipeline.sources.hub import hub_stories
+from pipeline.sources.jsonl import jsonl_stories
 from pipeline.sources.parquet import parquet_stories
 from pipeline.sources.source import Source
 from pipeline.stories.origin import write_origin
@@ -25,6 +27,14 @@ def open_source(dataset: DatasetParams) -> Source:
         if dataset.parquet.train is None:
             raise UserError("dataset.parquet.train is null; give it a folder, a file or a glob")
         return parquet_stories(dataset.parquet.train, dataset.parquet.test)
+    if dataset.source == "folder":
+        if dataset.folder.path is None:
+            raise UserError("dataset.folder.path is null; give it a folder of stories")
+        return folder_stories(dataset.folder.path)
+    if dataset.source == "jsonl":
+        if dataset.jsonl.path is None:
+            raise UserError("dataset.jsonl.path is null; give it a file with a story in each line")
+        return jsonl_stories(dataset.jsonl.path)
     sample = dataset.sample
     return Source(
         {

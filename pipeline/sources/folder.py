@@ -134,7 +134,9 @@ def _table(
     if kind == ".txt":
         lines = text.rstrip().split("\n") if text.strip() else []
         if len(lines) != len(pictures):
-            raise UnreadableError(f"{name} has {len(lines)} lines for {len(pictures)} pictures")
+            raise UnreadableError(
+                f"{name} has not a line for each picture ({len(lines)} for {len(pictures)})"
+            )
         return dict(zip(map(_key, pictures), lines, strict=True))
     captions: dict[str, str | None] = {}
     there = set(map(_key, pictures))

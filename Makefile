@@ -1,16 +1,18 @@
 # make repro   from nothing to a scored model
 # make test    the test suite          make lint   style and types
-#              (pytest's own options: make test ARGS='-m "not slow"')
+#              make test-fast: in two minutes, without what is slow
+#              (pytest's own options: make test ARGS='-k "resume"')
 # make bench   every speed claim against its baseline, in twenty minutes
 # make clean   remove .venv, caches and everything that DVC made here
 #
-# Any of them sets up .venv first, once: it is made again only when requirements.txt changes.
+# Any of them sets up .venv first, once: again only when requirements.txt or pyproject.toml changes.
+# In there is the command storycache, too: .venv/bin/storycache --help
 
 PYTHON ?= python3
 READY := .venv/.ready
 VENV := PATH="$(CURDIR)/.venv/bin:$$PATH" PYTHONNOUSERSITE=1
 
-.PHONY: repro test lint bench clean
+.PHONY: repro test test-fast lint bench clean
 .DELETE_ON_ERROR:
 
 repro: $(READY)
@@ -22,20 +24,26 @@ repro: $(READY)
 test: $(READY)
 	@$(VENV) python -m pytest -n 2 --dist loadgroup $(ARGS)
 
+test-fast: $(READY)
+	@$(VENV) python -m pytest -n 2 --dist loadgroup -m "not slow" $(ARGS)
+
 lint: $(READY)
 	@$(VENV) ruff check .
+	@$(VENV) ruff format --check .
 	@$(VENV) mypy
 
 bench: $(READY)
 	@$(VENV) python -m benchmarks
 
-$(READY): requirements.txt
+$(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("error: Python 3.11 or newer is needed, and $(PYTHON) is " \
 	  + sys.version.split()[0] + "; name another one: make PYTHON=python3.12" \
 	  if sys.version_info < (3, 11) else 0)'
 	@echo "Setting up .venv (once; some minutes)"
 	@$(PYTHON) -m venv .venv
 	@$(VENV) python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(VENV) python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  --no-build-isolation --editable .
 	@touch $@
 
 clean:

@@ -1,3 +1,5 @@
 """Speed and memory, each against a named baseline in the same run."""
 
-import stages as stages  # what stages have set for their processes holds for what is timed here
+from pipeline.common.settings import apply_settings
+
+apply_settings()  # what holds for stages holds for what is timed here

@@ -36,7 +36,7 @@ def main() -> None:
     out = parser.parse_args().out
     bench = Workbench.open()
     # Random weights never end a caption: it gets as many tokens as the true ones have.
-    tokens = round(float(bench.examples.target.lengths.float().mean()))
+    tokens = round(float(bench.data.target.lengths.float().mean()))
     written = bench.params.generate.model_copy(update={"max_new_tokens": tokens})
     sampler = Sampler(bench.generator, bench.prompts, bench.clip, written)
     print(f"sampled captions of {tokens} tokens", flush=True)
@@ -76,21 +76,18 @@ def _adversarial(
     gan = bench.params.gan.model_copy(update={"variant": variant})
     dim_image, dim_text = bench.generator.config.dim_image, bench.generator.config.dim_text
     discriminator = Discriminator(dim_image, dim_text, gan.discriminator).to(bench.device)
-    watched = bench.examples.batch(np.arange(1))
-    tripwires = Tripwires(
-        sampler, bench.contexts.take([0]), watched["target_image"], watched["target_text"]
-    )
+    tripwires = Tripwires(sampler, bench.data, stories=1)
     source = _source(gan, bench, sampler)
-    return AdversarialObjective(supervised, discriminator, source, bench.examples, tripwires, gan)
+    return AdversarialObjective(supervised, discriminator, source, bench.data, tripwires, gan)
 
 
 def _source(gan: GanParams, bench: Workbench, sampler: Sampler) -> CaptionSource:
     """Captions of the variant; those of a cache are written here, outside the clock."""
     per_story = gan.cache.samples_per_story
     if gan.variant == "naive":
-        return NaiveCaptions(sampler, bench.contexts, per_story, bench.params.seed)
+        return NaiveCaptions(sampler, bench.data, per_story, bench.params.seed)
     rows = [row for row in range(2) for _ in range(per_story)]
-    samples = sampler.sample(bench.contexts.take(rows), list(range(len(rows))))
+    samples = sampler.sample(bench.data.contexts(rows), list(range(len(rows))))
     return CachedCaptions(
         samples,
         torch.arange(2, device=bench.device),
@@ -107,8 +104,8 @@ def _seconds_per_window(objective: Objective, bench: Workbench, name: str) -> fl
     bench.generator.train()
     started = time.perf_counter()
     for step in range(steps):
-        rows = np.arange(step * size, (step + 1) * size) % len(bench.examples)
-        losses = objective(bench.examples.batch(rows))
+        rows = np.arange(step * size, (step + 1) * size) % len(bench.data)
+        losses = objective(bench.data.batch(rows))
         optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
         torch.nn.utils.clip_grad_norm_(parameters.values(), bench.params.train.max_grad_norm)

@@ -19,7 +19,8 @@ from torch.nn.functional import normalize
 from transformers import AutoTokenizer, CLIPModel, CLIPProcessor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from pipeline.dataset.contexts import Contexts
+from pipeline.dataset.loaded import Batch
+from pipeline.dataset.story_dataset import Contexts
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.losses import embedding_loss
 from pipeline.model.prompt import PromptBuilder
@@ -198,13 +199,11 @@ def bare_images(model: CLIPModel, pixels: Tensor, batch_size: int) -> NDArray[np
     return embeddings
 
 
-def bare_step(generator: StoryGenerator, batch: dict[str, Tensor]) -> None:
+def bare_step(generator: StoryGenerator, batch: Batch) -> None:
     """The decoder's forward and backward pass alone over a batch: no encoder, no update."""
     with torch.no_grad():
         prefix = generator.encode(batch["images"], batch["texts"]).prefix
-    names = ("prompt_ids", "prompt_mask", "target_ids", "target_mask")
-    nll = generator.token_nll(prefix.requires_grad_(), *(batch[name] for name in names))
-    nll.sum().backward()
+    generator.caption_nll(prefix.requires_grad_(), batch).sum().backward()
 
 
 def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:

@@ -80,7 +80,7 @@ def compare(architecture: str) -> Comparison:
 def likelihood_differs(generator: StoryGenerator, reference: Any) -> list[str]:
     """What is wrong with `token_nll`, if anything; `reference` is the LM as it was made."""
     prefix = _prefix(generator)
-    nll = generator.token_nll(prefix, *_padded(PROMPTS), *_padded(TARGETS))
+    nll = generator.decoder.token_nll(prefix, *_padded(PROMPTS), *_padded(TARGETS))
     wrong = 0.0
     for i, (prompt, target) in enumerate(zip(PROMPTS, TARGETS, strict=True)):
         row = _row(reference, prefix[i], prompt + target)

@@ -25,17 +25,15 @@ def main() -> None:
         update={"strategy": "greedy", "max_new_tokens": TOKENS}
     )
     count = params.batch_size
-    rows = [i % len(bench.contexts) for i in range(count)]
+    rows = [i % len(bench.data) for i in range(count)]
     plain = bench.plain_generator()
-    contexts, alone = bench.contexts.take(rows), bench.contexts.take(range(ALONE))
+    contexts, alone = bench.data.contexts(rows), bench.data.contexts(range(ALONE))
     seconds = interleaved(
         ROUNDS,
         ours=lambda: generate_captions(
             bench.generator,
             bench.prompts,
-            contexts.images,
-            contexts.texts,
-            contexts.captions,
+            contexts,
             params,
             [0] * count,
         ),

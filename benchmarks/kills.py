@@ -26,7 +26,7 @@ from ruamel.yaml import YAML
 
 from benchmarks.clone import Clone, make_clone
 from pipeline.common.errors import UserError, exit_cleanly
-from pipeline.params.yaml import read_yaml
+from pipeline.repository.line import paths_of, read_line
 
 SMALL: dict[str, dict[str, Any]] = {
     "dataset": {"sample": {"stories": 30, "seed": 7}},
@@ -86,9 +86,8 @@ def run_kills(folder: Path, kills: int, seed: int) -> Counter[tuple[str, str]]:
 def digests(clone: Clone) -> dict[str, str]:
     """SHA-256 of every file that DVC's outputs, metrics and lock consist of, by its path."""
     outs = [clone.root / "dvc.lock"]
-    for stage in read_yaml(clone.root / "dvc.yaml")["stages"].values():
-        for out in [*stage.get("outs", []), *stage.get("metrics", [])]:
-            outs.append(clone.root / (out if isinstance(out, str) else next(iter(out))))
+    for stage in read_line(clone.root).values():
+        outs += [clone.root / out for out in paths_of(stage, "outs", "metrics")]
     files = {path for out in outs for path in (out, *out.rglob("*")) if path.is_file()}
     return {
         str(path.relative_to(clone.root)): hashlib.sha256(path.read_bytes()).hexdigest()

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluation.figures import row_figures
+from pipeline.evaluation.metrics import Columns
 from pipeline.evaluation.pools import pools
 from pipeline.evaluation.references import ROWS
 from pipeline.evaluation.scorer import CaptionScorer, sentences
-from pipeline.evaluation.scores import POOL_STORIES, Columns, score_rows
+from pipeline.evaluation.scores import CAPTION_POOL, score_rows
 from pipeline.evaluation.summary import summarise
 from pipeline.evaluation.targets import PoolTargets, SplitTargets, StoryFrames
 from pipeline.features.cache import EncodeCache
@@ -47,7 +47,7 @@ def main() -> None:
         rows = list(ROWS) + [f"row {i}" for i in range(len(ROWS), arguments.rows)]
         parts: list[dict[str, Columns]] = []
         seconds = 0.0
-        for start, stop in pools(arguments.stories, POOL_STORIES):
+        for start, stop in pools(arguments.stories, CAPTION_POOL):
             captions = {row: _captions(random, stop - start) for row in rows[: arguments.rows]}
             pool = _pool(random, targets, start, stop, captions["ground_truth"])
             _fill_cache(random, clips, captions)
@@ -60,7 +60,7 @@ def main() -> None:
             row: {name: np.concatenate([part[row][name] for part in parts]) for name in of}
             for row, of in parts[0].items()
         }
-        summarise({r: row_figures(of) for r, of in columns.items()}, {}, {}, arguments.stories, 0)
+        summarise(columns, {}, arguments.stories, seed=0)
         bootstrap = time.perf_counter() - started
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes there, KiB on Linux
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -1,7 +1,7 @@
 """Two trainings at a time on the same cores, as queued experiments run, against one alone.
 
 Each is a process of its own that takes steps from cached features at full size. The baseline is
-the same with what PyTorch's libraries do by themselves, see `stages/__init__.py`.
+the same with what PyTorch's libraries do by themselves, see `pipeline/common/settings.py`.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def take_steps() -> float:
     from benchmarks.workbench import Workbench  # here alone: who starts the trainings stays small
 
     bench = Workbench.open()
-    batches = list(bench.examples.batches(WINDOWS))
+    batches = list(bench.data.batches(WINDOWS))
     step = bench.trainer()
     seconds = []
     for n in range(WARM_UP + STEPS):

@@ -1,5 +1,6 @@
 """Stages as DVC would run them, each in a process of its own: how long, and in how much memory."""
 
+import json
 import os
 import re
 import shlex
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.common.errors import UserError
-from pipeline.params.yaml import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 LINE = (
@@ -18,6 +18,10 @@ LINE = (
     *("captions", "adversarial", "evaluate", "report"),
 )
 """The stages of dvc.yaml in an order in which they can run."""
+RESOLVED = (
+    "import json; from pipeline.repository.line import read_line; print(json.dumps(read_line()))"
+)
+"""In a process of its own, as DVC is not small (`run_stage`)."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class StageRun:
 
 def commands() -> dict[str, list[str]]:
     """The command of every stage, word by word, as dvc.yaml has it."""
-    stages = read_yaml(ROOT / "dvc.yaml")["stages"]
+    stages = json.loads(subprocess.check_output([sys.executable, "-c", RESOLVED], cwd=ROOT))
     return {name: shlex.split(stages[name]["cmd"]) for name in LINE}
 
 

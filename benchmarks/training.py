@@ -6,7 +6,6 @@ from pathlib import Path
 from benchmarks.baselines import ON_THE_FLY_BATCH, OnTheFly, PlainClip, bare_step
 from benchmarks.ratio import Ratio, interleaved, write_ratios
 from benchmarks.workbench import Workbench
-from pipeline.dataset.batching import epoch_batches
 
 ROUNDS = 3
 BATCH = 16
@@ -18,7 +17,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON to write")
     out = parser.parse_args().out
     bench = Workbench.open()
-    batches = epoch_batches(bench.examples.lengths, BATCH, bench.params.seed, 0)
+    batches = bench.data.shuffled(BATCH, bench.params.seed, 0)
     rows = max(batches, key=len)  # whole, and of windows of similar length, as in the loop
     windows = bench.on_disk(rows[:ON_THE_FLY_BATCH])
     published = OnTheFly(
@@ -28,7 +27,7 @@ def main() -> None:
         bench.params.loss,
         bench.params.train,
     )
-    batch = bench.examples.batch(rows)
+    batch = bench.data.batch(rows)
     step = bench.trainer()
     seconds = interleaved(
         ROUNDS,

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM
@@ -14,9 +13,8 @@ from benchmarks.baselines import Window
 from pipeline.clip.frozen import FrozenClip
 from pipeline.compute.device import make_deterministic, pick_device
 from pipeline.compute.memory import keep_freed_memory
-from pipeline.dataset.contexts import Contexts
-from pipeline.dataset.examples import FRAME_COLUMNS, Batch, Examples, make_examples
-from pipeline.dataset.windows import Windows, make_windows
+from pipeline.dataset.loaded import Batch, LoadedDataset
+from pipeline.dataset.story_dataset import COLUMNS, StoryDataset
 from pipeline.features.sources import stream_images
 from pipeline.features.store import FeatureStore
 from pipeline.model.folder import load_generator
@@ -40,10 +38,7 @@ class Workbench:
     generator: StoryGenerator
     prompts: PromptBuilder
     clip: FrozenClip
-    frames: pa.Table
-    windows: Windows
-    examples: Examples
-    contexts: Contexts
+    data: LoadedDataset
 
     @classmethod
     def open(cls) -> "Workbench":
@@ -56,19 +51,16 @@ class Workbench:
         texts = FeatureStore.open(Path("data/features/text"))
         generator = load_generator(Path("data/models/baseline"), device)
         prompts = load_prompts(generator.config)
-        frames = read_frames(FRAMES, FRAME_COLUMNS)
+        frames = read_frames(FRAMES, COLUMNS)
         stories = list(dict.fromkeys(frames.column("story_id").to_pylist()))
-        windows = make_windows(frames, stories, generator.config.k, "first")
+        windows = StoryDataset.cut(frames, images, texts, stories, generator.config.k, "first")
         return cls(
             params,
             device,
             generator,
             prompts,
             FrozenClip.rebuild(texts.attributes, params.clip.batch_size),
-            frames,
-            windows,
-            make_examples(frames, windows, images, texts, prompts, device),
-            Contexts.of(frames, windows, images, texts),
+            LoadedDataset.of(windows, prompts, device),
         )
 
     def plain_generator(self) -> StoryGenerator:
@@ -97,10 +89,10 @@ class Workbench:
 
     def on_disk(self, rows: NDArray[np.int64]) -> list[Window]:
         """The windows `rows` with their images as encoded bytes."""
-        captions = self.frames.column("caption").to_pylist()
+        data = self.data.windows
         windows = []
         for row in rows:
-            frames = np.array([*self.windows.context[row], self.windows.target[row]])
+            frames = np.array([*data.context[row], data.target[row]])
             images = [image.data for image in stream_images(RAW, FRAMES, frames)]
-            windows.append(Window(images, [captions[frame] for frame in frames]))
+            windows.append(Window(images, data.captions(frames)))
         return windows

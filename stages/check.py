@@ -1,16 +1,17 @@
-"""Stage `check`: params.yaml as a whole, as soon as any value or key in it is another.
+"""Stage `check`: params.yaml as a whole, as soon as any value or key in it is another."""
 
-Every stage checks the whole file, but an edit that no other stage depends on, such as a key that
-nobody knows, would run none.
-"""
-
-from pipeline.common.errors import exit_cleanly
+from pipeline.common.stage import run_stage
 from pipeline.params import load_params
 
 
-def main() -> None:
+def check() -> None:
+    """See that params.yaml holds known keys and allowed values.
+
+    Every stage does so, but an edit that none depends on, such as a key that nobody knows, would
+    run none.
+    """
     load_params()
 
 
 if __name__ == "__main__":
-    exit_cleanly(main)
+    run_stage(check)

@@ -1,41 +1,37 @@
 """Stages `embed_image` and `embed_text`: frozen CLIP over every frame or every caption."""
 
-import argparse
 from pathlib import Path
 
 from pipeline.clip.frozen import FrozenClip
-from pipeline.common.errors import exit_cleanly
 from pipeline.common.locks import claim_outputs
+from pipeline.common.stage import run_stage
 from pipeline.features.embed import embed_images, embed_texts
 from pipeline.params import load_params
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    modality = parser.add_subparsers(dest="modality", required=True)
-    image = modality.add_parser("image", help="embed every frame's image")
-    image.add_argument("--raw", type=Path, required=True)
-    text = modality.add_parser("text", help="embed every frame's caption")
-    for command in (image, text):
-        command.add_argument("--frames", type=Path, required=True)
-        command.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
+def image(raw: Path, frames: Path, out: Path) -> None:
+    """Embed every frame's image."""
+    print(embed_images(_load_clip(out), raw, frames, out))
 
-    clip_params = load_params().clip
-    claim_outputs(arguments.out)
-    clip = FrozenClip.load(
-        clip_params.model,
-        clip_params.revision,
-        clip_params.precision,
-        clip_params.image_fit,
-        clip_params.text_overflow,
-        clip_params.batch_size,
+
+def text(frames: Path, out: Path) -> None:
+    """Embed every frame's caption."""
+    print(embed_texts(_load_clip(out), frames, out))
+
+
+def _load_clip(out: Path) -> FrozenClip:
+    """As params.yaml names it, once `out` is this process's own."""
+    clip = load_params().clip
+    claim_outputs(out)
+    return FrozenClip.load(
+        clip.model,
+        clip.revision,
+        clip.precision,
+        clip.image_fit,
+        clip.text_overflow,
+        clip.batch_size,
     )
-    if arguments.modality == "image":
-        print(embed_images(clip, arguments.raw, arguments.frames, arguments.out))
-    else:
-        print(embed_texts(clip, arguments.frames, arguments.out))
 
 
 if __name__ == "__main__":
-    exit_cleanly(main)
+    run_stage(image, text)

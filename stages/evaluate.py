@@ -1,17 +1,17 @@
 """Stage `evaluate`: captions for val and test, scored between their reference rows."""
 
-import argparse
 import sys
 from pathlib import Path
 
 from pipeline.adversarial.discriminator import load_discriminator
 from pipeline.clip.frozen import FrozenClip
-from pipeline.common.errors import exit_cleanly
 from pipeline.common.locks import claim_outputs
+from pipeline.common.stage import Inputs, run_stage
 from pipeline.compute.device import make_deterministic, pick_device
 from pipeline.dataset.splits import read_splits
-from pipeline.evaluation.critic import Critic
-from pipeline.evaluation.evaluate import Subject, evaluate
+from pipeline.evaluation.discriminator import DiscriminatorScorer
+from pipeline.evaluation.evaluate import Subject
+from pipeline.evaluation.evaluate import evaluate as evaluate_model
 from pipeline.evaluation.judge import Judge
 from pipeline.evaluation.scorer import CaptionScorer
 from pipeline.features.store import FeatureStore
@@ -22,26 +22,19 @@ from pipeline.model.layout import DISCRIMINATOR_FILE
 from pipeline.params import load_params
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--raw", type=Path, required=True, help="raw stories, for the judge")
-    parser.add_argument("--frames", type=Path, required=True)
-    parser.add_argument("--splits", type=Path, required=True)
-    parser.add_argument("--images", type=Path, required=True, help="image features")
-    parser.add_argument("--texts", type=Path, required=True, help="text features")
-    parser.add_argument("--model", type=Path, required=True, help="model folder")
-    parser.add_argument("--metrics", type=Path, required=True, help="metrics.json to write")
-    parser.add_argument("--out", type=Path, required=True, help="folder for predictions")
-    paths = parser.parse_args()
+def evaluate(inputs: Inputs, raw: Path, model: Path, metrics: Path, out: Path) -> None:
+    """Let the model in the folder `model` write captions for val and test, and score them: figures
+    in `metrics`, every caption with its scores in the folder `out`. The judge sees images in `raw`.
+    """
     params = load_params()
-    claim_outputs(paths.out, paths.metrics)
+    claim_outputs(out, metrics)
 
     make_deterministic(params.seed)
-    images, texts = FeatureStore.open(paths.images), FeatureStore.open(paths.texts)
+    images, texts = FeatureStore.open(inputs.images), FeatureStore.open(inputs.texts)
     device = pick_device()
-    generator = load_generator(paths.model, device, (images.dim, texts.dim))
+    generator = load_generator(model, device, (images.dim, texts.dim))
     # The losses are those that this model was trained on, whatever params.yaml says by now.
-    trained = Trained.read(paths.model)
+    trained = Trained.read(model)
     prefix = params.evaluate.clip_prefix
     judge = None
     if params.evaluate.judge is not None:
@@ -53,7 +46,7 @@ def main() -> None:
             text_overflow=texts.attributes["text_overflow"],
             parameter="evaluate.judge",
         )
-        judge = Judge(other, prefix, paths.raw)
+        judge = Judge(other, prefix, raw)
         if other.fingerprint("text") == texts.fingerprint:
             print(
                 "evaluate: evaluate.judge is the CLIP that the features come from, so its verdict "
@@ -61,29 +54,29 @@ def main() -> None:
                 file=sys.stderr,
             )
     clip = FrozenClip.rebuild(texts.attributes)
-    critic = None
-    if (paths.model / DISCRIMINATOR_FILE).is_file():
-        critic = Critic(load_discriminator(paths.model / DISCRIMINATOR_FILE, device), clip)
-    metrics = evaluate(
+    discriminator = None
+    if (path := model / DISCRIMINATOR_FILE).is_file():
+        discriminator = DiscriminatorScorer(load_discriminator(path, device), clip)
+    scored = evaluate_model(
         Subject(
             generator=generator,
             prompts=load_prompts(generator.config),
             scorer=CaptionScorer(clip, prefix),
             judge=judge,
-            critic=critic,
+            discriminator=discriminator,
             generate=params.generate,
             loss=trained.loss,
             loss_batch_size=trained.train.batch_size,
             seed=params.seed,
         ),
-        paths.frames,
-        read_splits(paths.splits),
+        inputs.frames,
+        read_splits(inputs.splits),
         images,
         texts,
-        paths.out,
-        paths.metrics,
+        out,
+        metrics,
     )
-    for split, figures in metrics.items():
+    for split, figures in scored.items():
         row = ", ".join(
             f"{name} {figures[name]:.3f}"
             for name in ("clip_cosine", "clip_cosine_ground_truth", "clip_cosine_shuffled", "lift")
@@ -93,4 +86,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    exit_cleanly(main)
+    run_stage(evaluate)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.params.yaml import read_yaml
+from pipeline.repository.line import paths_of, read_line
 
 ROOT = Path(__file__).resolve().parents[1]
 IN_GIT = {"metrics.json"}
@@ -17,11 +17,8 @@ pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="needs make")
 
 
 def outs() -> set[str]:
-    stages = read_yaml(ROOT / "dvc.yaml")["stages"].values()
-    listed = [
-        out for stage in stages for out in (*stage.get("outs", []), *stage.get("metrics", []))
-    ]
-    return {out if isinstance(out, str) else next(iter(out)) for out in listed}
+    stages = read_line(ROOT).values()
+    return {out for stage in stages for out in paths_of(stage, "outs", "metrics")}
 
 
 def test_clean_removes_all_that_dvc_made_and_no_more(tmp_path):

@@ -14,8 +14,8 @@ from torch import Tensor
 from pipeline.captioning.generate import story_seed
 from pipeline.captioning.sampler import Sampler
 from pipeline.captioning.samples import Samples
-from pipeline.dataset.contexts import Contexts
-from pipeline.dataset.examples import Batch
+from pipeline.dataset.loaded import Batch, LoadedDataset
+from pipeline.dataset.story_dataset import Contexts
 from pipeline.params import GanParams
 
 
@@ -24,7 +24,7 @@ class Captions:
     """S sampled captions of each of G training windows, story by story."""
 
     windows: Tensor
-    """Rows of the training examples, [G]."""
+    """Rows of the training dataset, [G]."""
     ids: Tensor
     """Token ids, [G * S, T], padded on the right."""
     mask: Tensor
@@ -75,7 +75,7 @@ class CaptionSource(ABC):
 
     @abstractmethod
     def pairs(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
-        """For the discriminator: rows of the training examples [N], a caption's embedding each."""
+        """For the discriminator: rows of the training dataset [N], a caption's embedding each."""
 
     @abstractmethod
     def captions(self, batch: Batch, step: int) -> Captions | None:
@@ -103,10 +103,10 @@ class NaiveCaptions(CaptionSource):
 
     on_policy = True
 
-    def __init__(self, sampler: Sampler, contexts: Contexts, per_story: int, seed: int):
-        """`contexts` are those of the training examples, row by row."""
+    def __init__(self, sampler: Sampler, train: LoadedDataset, per_story: int, seed: int):
+        """`train` is what batches are cut from."""
         self.sampler = sampler
-        self.contexts = contexts
+        self.train = train
         self.per_story = per_story
         self.seed = seed
         self._for_discriminator: tuple[int, Captions] | None = None
@@ -126,11 +126,11 @@ class NaiveCaptions(CaptionSource):
         rows = batch["rows"].tolist()
         every = [row for row in rows for _ in range(self.per_story)]
         seeds = [
-            story_seed(self.seed, f"{self.contexts.story[row]}/{occasion}/{i}")
+            story_seed(self.seed, f"{self.train.story[row]}/{occasion}/{i}")
             for row in rows
             for i in range(self.per_story)
         ]
-        samples = self.sampler.sample(self.contexts.take(every), seeds)
+        samples = self.sampler.sample(self.train.contexts(every), seeds)
         return Captions.of(samples, batch["rows"], self.per_story)
 
 
@@ -210,21 +210,21 @@ class Refresh:
 
 
 def make_source(
-    gan: GanParams, sampler: Sampler, contexts: Contexts, samples: Samples, seed: int
+    gan: GanParams, sampler: Sampler, train: LoadedDataset, samples: Samples, seed: int
 ) -> CaptionSource:
     """The captions of `gan.variant`.
 
     Args:
-        contexts: of the training examples, row by row.
+        train: what batches are cut from.
         samples: what the `captions` stage wrote, story by story; `naive` does not look at it.
     """
     per_story = gan.cache.samples_per_story
     if not gan.reads_cache:
-        return NaiveCaptions(sampler, contexts, per_story, seed)
-    row = {story: i for i, story in enumerate(contexts.story)}
+        return NaiveCaptions(sampler, train, per_story, seed)
+    row = {story: i for i, story in enumerate(train.story)}
     rows = [row[story] for story in samples.story[::per_story]]
     every = gan.cache.refresh_epochs
-    refresh = Refresh(sampler, contexts.take(rows), per_story, seed, every) if every else None
+    refresh = Refresh(sampler, train.contexts(rows), per_story, seed, every) if every else None
     windows = torch.tensor(rows, device=next(sampler.generator.parameters()).device)
     return CachedCaptions(
         samples, windows, per_story, gan.discriminator.batch_pairs, gan.text_every_steps, refresh

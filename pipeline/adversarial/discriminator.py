@@ -15,7 +15,7 @@ from pipeline.common.files import replacing
 from pipeline.params import DiscriminatorParams
 
 
-class Judged(NamedTuple):
+class PairScores(NamedTuple):
     """What the discriminator makes of B pairs."""
 
     score: Tensor
@@ -45,14 +45,14 @@ class Discriminator(nn.Module):
         self.hidden = nn.Sequential(*layers)
         self.score = self._linear(width, 1)
 
-    def forward(self, images: Tensor, texts: Tensor) -> Judged:
+    def forward(self, images: Tensor, texts: Tensor) -> PairScores:
         """images [B, dim_image] and texts [B, dim_text], unit norm."""
         # To unit variance, as in the fusion encoder.
         parts = [x * dim**0.5 for x, dim in zip((images, texts), self.dims, strict=True)]
         if self.multiplies:
             parts.append(parts[0] * parts[1])
         features = self.hidden(torch.cat(parts, dim=-1))
-        return Judged(self.score(features).squeeze(-1), features)
+        return PairScores(self.score(features).squeeze(-1), features)
 
     def _linear(self, inputs: int, outputs: int) -> nn.Module:
         layer = nn.Linear(inputs, outputs)

@@ -5,20 +5,20 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pipeline.dataset.examples import Examples
+from pipeline.dataset.loaded import LoadedDataset
 
 BLOCK = 1024
 """Captions compared with all others at a time."""
 
 Mining = Callable[[Tensor], Tensor]
-"""From windows, rows of the examples [N], to the windows whose captions stand in, [N]."""
+"""From windows, rows of the dataset [N], to the windows whose captions stand in, [N]."""
 
 
-def hard_negatives(mining: str, examples: Examples) -> Mining:
+def hard_negatives(mining: str, train: LoadedDataset) -> Mining:
     """The way of choosing that `gan.hardneg.mining` names: `shuffled` or `nearest`."""
     if mining == "shuffled":
-        return lambda windows: shuffled(windows, len(examples))
-    nearest = nearest_others(examples)
+        return lambda windows: shuffled(windows, len(train))
+    nearest = nearest_others(train)
     return lambda windows: nearest[windows]
 
 
@@ -28,15 +28,15 @@ def shuffled(windows: Tensor, count: int) -> Tensor:
     return (windows + away) % count
 
 
-def nearest_others(examples: Examples) -> Tensor:
+def nearest_others(train: LoadedDataset) -> Tensor:
     """For each window the one whose target caption is nearest in CLIP's text space, [N].
 
     Never one of the same story nor of the same caption; where all others are, the window after.
     """
-    stories = {story: i for i, story in enumerate(dict.fromkeys(examples.story))}
-    target = examples.text.target
-    story = torch.tensor([stories[name] for name in examples.story], device=target.device)
-    texts = examples.text.embeddings[target]  # [N, D]
+    stories = {story: i for i, story in enumerate(dict.fromkeys(train.story))}
+    target = train.text.target
+    story = torch.tensor([stories[name] for name in train.story], device=target.device)
+    texts = train.text.embeddings[target]  # [N, D]
     found = []
     for start in range(0, len(texts), BLOCK):
         here = slice(start, start + BLOCK)

@@ -26,7 +26,7 @@ from pipeline.adversarial.losses import (
     preference_loss,
 )
 from pipeline.adversarial.tripwires import Tripwires
-from pipeline.dataset.examples import Batch, Examples
+from pipeline.dataset.loaded import Batch, LoadedDataset
 from pipeline.model.generator import Encoded
 from pipeline.params import GanParams
 from pipeline.training.objective import Objective, Verdict
@@ -49,11 +49,11 @@ class AdversarialObjective(Objective):
         supervised: SupervisedObjective,
         discriminator: Discriminator,
         source: CaptionSource,
-        train: Examples,
+        train: LoadedDataset,
         tripwires: Tripwires,
         params: GanParams,
     ):
-        """`train` are the examples that batches are cut from; `source` knows them by row."""
+        """`train` is what batches are cut from; `source` knows its windows by row."""
         self.supervised = supervised
         self.generator = supervised.generator
         self.discriminator = discriminator
@@ -87,12 +87,12 @@ class AdversarialObjective(Objective):
 
     def _update_discriminator(self, batch: Batch, image_pred: Tensor) -> None:
         windows, written = self.source.pairs(batch, self.step)
-        images, texts = self._targets(windows)
+        images, texts = self.train.targets(windows)
         fakes = [(images, written)]
         if self.params.signal in ("embedding", "both"):
             fakes.append((image_pred, batch["target_text"]))
         if self.negatives is not None:
-            fakes.append((images, self._targets(self.negatives(windows))[1]))
+            fakes.append((images, self.train.targets(self.negatives(windows))[1]))
         self.discriminator.train().requires_grad_(True)
         loss = hinge_loss(
             self.discriminator(images, texts).score,
@@ -119,7 +119,7 @@ class AdversarialObjective(Objective):
                 total = total + params.beta_text * self._text_term(captions)
         if params.signal == "none" and params.beta_text:
             windows, written = self.source.pairs(batch, self.step)
-            scores = self.discriminator(self._targets(windows)[0], written).score
+            scores = self.discriminator(self.train.targets(windows)[0], written).score
             total = total - params.beta_text * scores.mean()
         return total
 
@@ -140,8 +140,9 @@ class AdversarialObjective(Objective):
             part.repeat_interleave(per_story, dim=0)
             for part in (prefix, batch["prompt_ids"], batch["prompt_mask"])
         )
-        nll = self.generator.token_nll(prefix, prompt_ids, prompt_mask, captions.ids, captions.mask)
-        logprobs = -nll
+        logprobs = -self.generator.decoder.token_nll(
+            prefix, prompt_ids, prompt_mask, captions.ids, captions.mask
+        )
         images = batch["target_image"].repeat_interleave(per_story, dim=0)
         scores = self.discriminator(images, captions.embeddings.flatten(0, 1)).score
         rewards = scores.detach().view(stories, per_story)
@@ -151,11 +152,6 @@ class AdversarialObjective(Objective):
         old = None if self.source.on_policy else captions.logprobs
         advantage = advantages(rewards).flatten()
         return policy_loss(logprobs, captions.mask, advantage, old, self.params.policy_clip)
-
-    def _targets(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """Image and text embeddings of the windows' targets, [N, D] each."""
-        image, text = self.train.image, self.train.text
-        return image.embeddings[image.target[windows]], text.embeddings[text.target[windows]]
 
     # --- judging
 

@@ -1,28 +1,25 @@
 """Signs that a generator flatters its discriminator instead of getting better."""
 
-from dataclasses import dataclass
-
+import numpy as np
 import torch
-from torch import Tensor
 
 from pipeline.adversarial.discriminator import Discriminator
 from pipeline.captioning.sampler import Sampler
-from pipeline.dataset.contexts import Contexts
+from pipeline.dataset.loaded import LoadedDataset
 
 TRIPWIRE_STORIES = 32
 """Validation stories that are captioned after every epoch."""
 
 
-@dataclass(frozen=True)
 class Tripwires:
     """Greedy captions of some validation stories, and what the discriminator makes of them."""
 
-    sampler: Sampler
-    contexts: Contexts
-    images: Tensor
-    """Embeddings of the target images, [N, D_image]."""
-    texts: Tensor
-    """Embeddings of the target captions, [N, D_text]."""
+    def __init__(self, sampler: Sampler, val: LoadedDataset, stories: int = TRIPWIRE_STORIES):
+        """Of the first so many windows of `val`."""
+        self.sampler = sampler
+        watched = np.arange(min(stories, len(val)))
+        self.contexts = val.contexts(watched)
+        self.images, self.texts = val.targets(torch.from_numpy(watched))
 
     @torch.no_grad()
     def figures(self, discriminator: Discriminator) -> dict[str, float]:

@@ -9,12 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from pipeline.captioning.decoding import Decoded, decode_batch, pad_left
 from pipeline.common.errors import UserError
+from pipeline.dataset.story_dataset import Contexts
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import position_limit
 from pipeline.model.prompt import PromptBuilder
@@ -47,41 +46,34 @@ def story_seed(seed: int, story_id: str) -> int:
 def generate_captions(
     generator: StoryGenerator,
     prompts: PromptBuilder,
-    images: NDArray[np.float32],
-    texts: NDArray[np.float32],
-    captions: Sequence[Sequence[str]],
+    contexts: Contexts,
     params: "GenerateParams",
     seeds: Sequence[int],
     use_prefix: bool = True,
     progress: Callable[[int], object] | None = None,
 ) -> list[Caption]:
-    """Write the next frame's caption for N stories.
+    """Write the next frame's caption for each of N contexts.
 
     Args:
         generator: in eval mode.
-        images: CLIP embeddings of the context frames, [N, K, dim_image], unit norm.
-        texts: CLIP embeddings of their captions, [N, K, dim_text], unit norm.
-        captions: the K captions of each story's context, in order.
         params: strategy and limits. Penalties apply to generated tokens only, not to the prompt.
-        seeds: one per story, for the nucleus; see `story_seed`. Greedy does not look at them.
+        seeds: one per context, for the nucleus; see `story_seed`. Greedy does not look at them.
         use_prefix: False leaves the decoder with its prompt alone, as a reference.
         progress: called after every batch with the number of captions it made.
 
     Returns:
-        N captions in the order of the stories.
+        N captions in the order of the contexts.
 
     Raises:
         UserError: if a prompt leaves no room for a single token in the decoder's positions.
-        ValueError: if the arguments are not of equal length.
+        ValueError: if there are not as many seeds as contexts.
     """
-    count = len(captions)
-    if not count == len(images) == len(texts) == len(seeds):
-        raise ValueError(
-            f"{count} contexts with {len(images)} images, {len(texts)} texts, {len(seeds)} seeds"
-        )
+    count = len(contexts)
+    if count != len(seeds):
+        raise ValueError(f"{count} contexts with {len(seeds)} seeds")
     decoder = generator.decoder
     device = decoder.word_scale.device
-    prompt_ids = [prompts.prompt_ids(context) for context in captions]
+    prompt_ids = [prompts.prompt_ids(captions) for captions in contexts.captions]
     in_front = len(decoder.opening) + (generator.config.prefix_tokens if use_prefix else 0)
     positions = position_limit(decoder.lm.config)
     longest_first = sorted(range(count), key=lambda i: -len(prompt_ids[i]))
@@ -92,8 +84,8 @@ def generate_captions(
         prefixes = [None] * len(batch)
         if use_prefix:
             encoded = generator.encode(
-                torch.from_numpy(images[batch]).to(device),
-                torch.from_numpy(texts[batch]).to(device),
+                torch.from_numpy(contexts.images[batch]).to(device),
+                torch.from_numpy(contexts.texts[batch]).to(device),
             )
             prefixes = encoded.prefix.split(1)
         rows = [  # [opening + P + S_i, H] each

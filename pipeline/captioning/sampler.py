@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.captioning.generate import Caption, generate_captions
 from pipeline.captioning.samples import Samples
 from pipeline.clip.frozen import FrozenClip
-from pipeline.dataset.contexts import Contexts
+from pipeline.dataset.story_dataset import Contexts
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import GenerateParams
@@ -81,9 +81,7 @@ class Sampler:
         captions = generate_captions(
             self.generator,
             self.prompts,
-            contexts.images,
-            contexts.texts,
-            contexts.captions,
+            contexts,
             self.params.model_copy(update={"strategy": strategy}),
             seeds,
             progress=progress,

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.common.errors import UserError
-from pipeline.common.files import reading, write_bytes
-from pipeline.common.hdf5 import UnreadableError, open_sealed, sealed_bytes
+from pipeline.common.files import UnreadableError, reading, write_bytes
+from pipeline.common.hdf5 import open_sealed, sealed_bytes
 
 FORMAT_VERSION = 2
 
@@ -62,7 +62,7 @@ class Samples:
             **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
         )
 
-    def take(self, rows: Sequence[int]) -> "Samples":
+    def take(self, rows: Sequence[int] | NDArray[np.int64]) -> "Samples":
         """The rows `rows`, in that order."""
         chosen = np.array(rows, np.int64)
         edges = list(pairwise(np.r_[0, self.length.cumsum()].tolist()))
@@ -105,15 +105,22 @@ def read_samples(path: Path) -> tuple[Samples, dict[str, Any]]:
     Raises:
         UserError: the file is missing, damaged, or of another version of this code.
     """
-    advice = "run the captions stage again (dvc repro -f captions)"
-    try:
-        with reading(path, advice), open_sealed(path) as file:
-            attributes = dict(file.attrs)
-            if attributes.pop("format_version", None) != FORMAT_VERSION:
-                raise UnreadableError("it is of another version of this code")
-            values = {field.name: _read(file[field.name]) for field in fields(Samples)}
-    except UnreadableError as error:
-        raise UserError(f"{path} cannot be read ({error}): delete it and {advice}") from None
+    with reading(path, "run the captions stage again (dvc repro -f captions)"):
+        return open_samples(path)
+
+
+def open_samples(path: Path) -> tuple[Samples, dict[str, Any]]:
+    """As `read_samples`.
+
+    Raises:
+        OSError: it cannot be read; an `UnreadableError` where it is damaged, or of another version
+            of this code.
+    """
+    with open_sealed(path) as file:
+        attributes = dict(file.attrs)
+        if attributes.pop("format_version", None) != FORMAT_VERSION:
+            raise UnreadableError("it is of another version of this code")
+        values = {field.name: _read(file[field.name]) for field in fields(Samples)}
     return Samples(**values), attributes
 
 

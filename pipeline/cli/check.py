@@ -1,12 +1,12 @@
-"""Says what would become of stories of one's own: which are kept, which are refused, and why.
-
-`storycache check PATH` runs what download, prepare and split run, in memory, and writes nothing.
-"""
+"""What would be kept of stories of one's own: `storycache check PATH`."""
 
 import glob
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from pipeline.common.errors import UserError
 from pipeline.common.progress import progress_bar
@@ -23,20 +23,32 @@ from pipeline.sources.source import Source
 from pipeline.stories.schema import SPLITS
 
 
-def check(path: Path, params: Path = Path("params.yaml")) -> None:
+def command(
+    path: Annotated[Path, typer.Argument(metavar="PATH")],
+    params: Annotated[Path, typer.Option(help="Defaults are taken where it is missing.")] = Path(
+        "params.yaml"
+    ),
+) -> None:
+    """Which of your own stories would be kept, and why not the rest.
+
+    PATH is a folder with a folder for each story, JSON lines, or a file, folder or glob of parquet.
+    Runs what download, prepare and split run by these params, and writes nothing.
+    """
+    check(path, load_params(params) if params.is_file() else Params())
+
+
+def check(path: Path, settings: Params) -> None:
     """Print each story that would be refused or cut with its reason, and what would be kept.
 
     Args:
-        path: a folder of stories (`dataset.folder`), JSON lines (`dataset.jsonl`), or a file,
-            folder or glob of parquet (`dataset.parquet`).
-        params: whose `dataset`, `context` and `split` say what is bad and how many frames are
-            needed; the defaults where there is no such file.
+        path: as of `command`.
+        settings: whose `dataset`, `context` and `split` say what is bad and how many frames are
+            needed.
 
     Raises:
         UserError: if a run would stop: there are no stories there, a file cannot be read, no story
             is kept, or no part of the split has one.
     """
-    settings = load_params(params) if params.is_file() else Params()
     dataset = settings.dataset
     keys, source = _open(path)
     print(f"dataset.source: {', '.join(keys)}")

@@ -1,36 +1,35 @@
-"""Is B better than A? A paired bootstrap over the stories that both have told.
+"""`storycache compare`: a paired bootstrap over the stories that two runs have in common."""
 
-python -m pipeline.cli.compare A B [--split test] [--metric lift --metric nll]
-
-A and B are experiments, git revisions, `workspace`, or predictions files. Each interval speaks for
-its own metric: of twenty metrics between two runs that do not differ, one will seem to.
-"""
-
-import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+import typer
 
-from pipeline.common.errors import UserError, exit_cleanly
-from pipeline.evaluation.bootstrap import (
-    Figure,
-    difference,
-    intervals,
-    lift_of,
-    mean_of,
-    median_of,
-    ratio_of,
+from pipeline.common.errors import UserError
+from pipeline.evaluation.bootstrap import intervals
+from pipeline.evaluation.figures import Figure, difference
+from pipeline.evaluation.metrics import (
+    HEADLINE,
+    METRICS,
+    Columns,
+    row_figures,
+    split_figures,
 )
-from pipeline.evaluation.overlap import bleu_counts, bleu_of
-from pipeline.evaluation.predictions import Record, read_predictions
-from pipeline.evaluation.references import GROUND_TRUTH, SHUFFLED
-from pipeline.evaluation.tokens import tokenize
+from pipeline.evaluation.overlap import bleu_counts, tokenize
+from pipeline.evaluation.references import GROUND_TRUTH, MODEL, SHUFFLED
+from pipeline.evaluation.results import (
+    FOLDER,
+    PREDICTIONS_FILE,
+    Record,
+    parse_records,
+    read_records,
+)
+from pipeline.repository.revisions import read_revision
 
-LOWER_IS_BETTER = ("median_rank", "nll", "nll_other_prefix")
-NEITHER_IS_BETTER = ("words",)
+WORKSPACE = "workspace"
 SAME = "no detectable difference"
 SEED = 0
 
@@ -46,7 +45,7 @@ class Comparison:
     """B - A."""
     low: float | None
     high: float | None
-    """95 % interval of the difference; None where it cannot be told."""
+    """95 % interval of the difference; None where there is none."""
     verdict: str
 
 
@@ -60,7 +59,8 @@ def compare(
 
     Args:
         a, b: story id -> its record of predictions.jsonl, of one split.
-        metrics: names to compare; all that both have, if empty.
+        metrics: names to compare; of all that both have, if empty, those of which one side is
+            better and those of metrics.json.
         names: what errors call the two.
 
     Raises:
@@ -85,19 +85,25 @@ def compare(
     for name in metrics:
         if name not in known:
             raise UserError(f"{name} is no metric of both runs; those are {', '.join(known)}")
-    chosen = [name for name in known if not metrics or name in metrics]
+    shown = [name for name in known if METRICS[name].higher_is_better is not None]
+    shown += [name for name in known if name in HEADLINE]
+    chosen = [name for name in known if name in (metrics or shown)]
     every = {(part, name): of[name] for part, of in (("a", of_a), ("b", of_b)) for name in chosen}
     every |= {("b-a", name): difference(of_b[name], of_a[name]) for name in chosen}
     found = intervals(every, len(common), SEED)
-    result = []
-    for name in chosen:
-        if ("b-a", name) not in found:
-            continue
-        value, low, high = found["b-a", name]
-        before, after = found["a", name].value, found["b", name].value
-        verdict = _verdict(name, low, high)
-        result.append(Comparison(name, before, after, value, low, high, verdict))
-    return result
+    return [
+        Comparison(
+            name,
+            found["a", name].value,
+            found["b", name].value,
+            change.value,
+            change.low,
+            change.high,
+            _verdict(name, change.low, change.high),
+        )
+        for name in chosen
+        if (change := found.get(("b-a", name)))
+    ]
 
 
 def _verdict(metric: str, low: float | None, high: float | None) -> str:
@@ -105,55 +111,71 @@ def _verdict(metric: str, low: float | None, high: float | None) -> str:
         return "too few stories to tell"
     if low <= 0 <= high:
         return SAME
-    if metric in NEITHER_IS_BETTER:
+    higher_is_better = METRICS[metric].higher_is_better
+    if higher_is_better is None:
         return f"B is {'higher' if low > 0 else 'lower'}"
-    better = (low > 0) != (metric in LOWER_IS_BETTER)
-    return f"{'B' if better else 'A'} is better"
+    return f"{'B' if (low > 0) == higher_is_better else 'A'} is better"
 
 
 def _figures(records: Sequence[Record]) -> dict[str, Figure]:
-    """Metric -> figure over these stories, of what the records hold."""
-    figures: dict[str, Figure] = {}
-    for lift, cosine, key in (
-        ("lift", "clip_cosine", "scores"),
-        ("judge_lift", "judge_cosine", "judge_scores"),
-    ):
-        if all(key in record and "model" in record[key] for record in records):
-            own = _column(records, key, "model")
-            if all(SHUFFLED in record[key] for record in records):
-                floor, ceiling = (_column(records, key, row) for row in (SHUFFLED, GROUND_TRUTH))
-                figures[lift] = lift_of(own, floor, ceiling)
-            figures[cosine] = mean_of(own)
-    for name in ("clipscore", "ref_clipscore", "clip_cosine_sentences"):
-        if _all_have(records, "metrics", name):
-            figures[name] = mean_of(_column(records, "metrics", name))
-    if all(record.get("rank") is not None for record in records):
-        ranks = np.array([record["rank"] for record in records])
-        figures |= {f"r{k}": mean_of(ranks <= k) for k in (1, 5, 10)}
-        figures["median_rank"] = median_of(ranks)
-    if _all_have(records, "metrics", "rank_same_story"):
-        figures["r1_same_story"] = mean_of(_column(records, "metrics", "rank_same_story") <= 1)
+    """Metric -> figure over these stories, of what all records hold."""
+    values = [_values(record) for record in records]
+    columns: Columns = {
+        name: np.array([of[name] for of in values])
+        for name in values[0]
+        if all(of.get(name) is not None for of in values)
+    }
+    of_model = {
+        name.removeprefix(f"{MODEL}."): column
+        for name, column in columns.items()
+        if name.startswith(f"{MODEL}.")
+    }
     predictions, references = (
-        [tokenize(record[key]) for record in records] for key in ("prediction", "reference")
+        [tokenize(text) for text in texts]
+        for texts in zip(*((r["prediction"], r["reference"]) for r in records), strict=True)
     )
-    figures["bleu4"] = bleu_of(bleu_counts(predictions, references))
-    for name in ("rouge_l", "cider_d", "words"):
-        if _all_have(records, "metrics", name):
-            figures[name] = mean_of(_column(records, "metrics", name))
-    figures["finished"] = mean_of(np.array([record["finished"] for record in records]))
-    for name in ("nll", "nll_other_prefix"):
-        if _all_have(records, "nats", name):
-            tokens = np.array([record["target_tokens"] for record in records])
-            figures[name] = ratio_of(_column(records, "nats", name), tokens)
-    return figures
+    of_model["bleu_counts"] = bleu_counts(predictions, references)
+    return split_figures({}, columns) | row_figures(of_model)
 
 
-def _all_have(records: Iterable[Record], key: str, name: str) -> bool:
-    return all(name in record.get(key, {}) for record in records)
+def _values(record: Record) -> dict[str, float | None]:
+    """The numbers of a record by column: `ground_truth.clip_cosine`, `model.rank`, `nll`.
+
+    Not those of other reference rows: they are no property of a run.
+    """
+    rows = (MODEL, GROUND_TRUTH, SHUFFLED)
+    judged = record.get("judge_scores", {})
+    return {
+        **{f"{row}.clip_cosine": record["scores"].get(row) for row in rows},
+        **{f"{row}.judge_cosine": judged.get(row) for row in rows},
+        **{f"{MODEL}.{name}": value for name, value in record.get("metrics", {}).items()},
+        f"{MODEL}.rank": record.get("rank"),
+        f"{MODEL}.finished": record["finished"],
+        **record.get("nats", {}),
+        "target_tokens": record.get("target_tokens"),
+    }
 
 
-def _column(records: Iterable[Record], key: str, name: str) -> NDArray[np.float64]:
-    return np.array([record[key][name] for record in records], np.float64)
+def read_predictions(source: str, split: str) -> dict[str, Record]:
+    """The predictions of one split, by story id, in the order of their file.
+
+    Args:
+        source: an experiment, a git revision, `workspace`, or a path. What is a file is taken as
+            one, whatever revision may have its name.
+
+    Raises:
+        UserError: if the source is none of these, has no predictions or none for the split.
+    """
+    path = FOLDER / PREDICTIONS_FILE
+    file = path if source == WORKSPACE else Path(source)
+    if source == WORKSPACE or file.is_file() or file.suffix == ".jsonl":
+        records = read_records(file)
+    else:
+        records = parse_records(read_revision(source, path).splitlines(), source)
+    found = {record["story_id"]: record for record in records if record["split"] == split}
+    if not found:
+        raise UserError(f"{source} has no predictions for the split {split}")
+    return found
 
 
 def _table(comparisons: Sequence[Comparison]) -> str:
@@ -178,24 +200,22 @@ def _table(comparisons: Sequence[Comparison]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Compare the predictions of two runs, story by story.",
-        epilog="A and B: an experiment, a git revision, `workspace`, or a predictions.jsonl.",
-    )
-    parser.add_argument("a", metavar="A")
-    parser.add_argument("b", metavar="B")
-    parser.add_argument("--split", choices=("val", "test"), default="test")
-    parser.add_argument("--metric", action="append", default=[], help="may be given repeatedly")
-    arguments = parser.parse_args()
-    names = (arguments.a, arguments.b)
-    a, b = (read_predictions(name, arguments.split) for name in names)
-    comparisons = compare(a, b, arguments.metric, names)
-    common = sum(story in b for story in a)
-    print(f"A: {names[0]}, {len(a)} stories of {arguments.split}")
-    print(f"B: {names[1]}, {len(b)} stories, {common} of them in common\n")
+def command(
+    a: Annotated[str, typer.Argument(metavar="A")],
+    b: Annotated[str, typer.Argument(metavar="B")],
+    split: Literal["val", "test"] = "test",
+    metric: Annotated[list[str], typer.Option(help="This one only; may be repeated.")] = [],  # noqa: B006
+) -> None:
+    """Is run B better than run A?
+
+    A and B are experiments, git revisions, `workspace`, or predictions files (.jsonl).
+
+    Each interval speaks for its own metric: of twenty metrics between two runs that do not differ,
+    one will seem to.
+    """
+    records_a, records_b = (read_predictions(name, split) for name in (a, b))
+    comparisons = compare(records_a, records_b, metric, (a, b))
+    common = sum(story in records_b for story in records_a)
+    print(f"A: {a}, {len(records_a)} stories of {split}")
+    print(f"B: {b}, {len(records_b)} stories, {common} of them in common\n")
     print(_table(comparisons))
-
-
-if __name__ == "__main__":
-    exit_cleanly(main)

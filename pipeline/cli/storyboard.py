@@ -1,21 +1,16 @@
-"""A prediction as a picture: the context frames with their captions, the target with two.
+"""`storycache storyboard`: context frames with their captions, and the target with two."""
 
-python -m pipeline.cli.storyboard --story 2024-00006 --out story.jpg
-"""
-
-from __future__ import annotations
-
-import argparse
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
+import typer
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.common.errors import UserError, exit_cleanly
+from pipeline.common.errors import UserError
 from pipeline.common.files import replacing
-from pipeline.evaluation.predictions import read_records
-from pipeline.images.reader import Place, read_pictures
+from pipeline.evaluation.results import FOLDER, PREDICTIONS_FILE, Record, images_of, read_records
+from pipeline.images.reader import read_pictures
 
 FRAME_HEIGHT, MARGIN, GUTTER = 180, 16, 14  # pixels
 NARROWEST, WIDEST = 120, 480  # a column: frames are fitted into it
@@ -26,14 +21,13 @@ Paragraph = tuple[str, str]
 """Colour and text."""
 
 
-def draw_storyboard(prediction: dict[str, Any], raw: Path) -> Image.Image:
+def draw_storyboard(prediction: Record, raw: Path) -> Image.Image:
     """Draw one record of predictions.jsonl.
 
     Args:
         prediction: the record; `raw` is the folder of the stories that its images lie in.
     """
-    places = [Place(**at) for at in [*prediction["context_images"], prediction["target_image"]]]
-    pictures = list(read_pictures(raw, places))
+    pictures = list(read_pictures(raw, images_of(prediction)))
     shape = pictures[0].width / pictures[0].height
     width = min(max(NARROWEST, round(shape * FRAME_HEIGHT)), WIDEST)
     frames = [_fitted(picture, width) for picture in pictures]
@@ -69,7 +63,7 @@ def draw_storyboard(prediction: dict[str, Any], raw: Path) -> Image.Image:
     return canvas
 
 
-def find_prediction(path: Path, story_id: str) -> dict[str, Any]:
+def find_prediction(path: Path, story_id: str) -> Record:
     """The record of a story in predictions.jsonl; UserError when there is none."""
     for record in read_records(path):
         if record["story_id"] == story_id:
@@ -103,15 +97,11 @@ def _wrapped(paragraphs: list[Paragraph], width: int) -> list[Paragraph]:
     return [(colour, line) for colour, text in paragraphs for line in textwrap.wrap(text, columns)]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Draw a prediction with its context.")
-    parser.add_argument("--story", required=True, help="a story id of predictions.jsonl")
-    parser.add_argument("--predictions", type=Path, default=Path("data/eval/predictions.jsonl"))
-    parser.add_argument("--raw", type=Path, default=Path("data/raw"))
-    parser.add_argument("--out", type=Path, required=True, help="picture to write")
-    args = parser.parse_args()
-    save_picture(draw_storyboard(find_prediction(args.predictions, args.story), args.raw), args.out)
-
-
-if __name__ == "__main__":
-    exit_cleanly(main)
+def command(
+    story: Annotated[str, typer.Option(help="An id of predictions.jsonl.")],
+    out: Annotated[Path, typer.Option(help="Picture to write: .jpg, .png.")],
+    predictions: Path = FOLDER / PREDICTIONS_FILE,
+    raw: Annotated[Path, typer.Option(help="The stories' folder.")] = Path("data/raw"),
+) -> None:
+    """Draw a prediction with the frames and captions that it goes on from."""
+    save_picture(draw_storyboard(find_prediction(predictions, story), raw), out)

@@ -147,7 +147,7 @@ class FrozenClip:
         result for good would have a bug; `FORMAT_VERSION` is there for that). The model's name is
         left out too: the same weights in another folder give the same embeddings.
 
-        Read from the files once per object: at full size that takes a third of a second.
+        Read from the files once per object.
         """
         if modality not in self._fingerprints:
             self._fingerprints[modality] = self._digest(modality)

@@ -17,8 +17,7 @@ def fuse_quick_gelu(mlp: Any) -> None:
     """Compute x·sigmoid(1.702·x), of three operations, as the one operation SiLU.
 
     SiLU(y) is y·sigmoid(y): with y = 1.702·x the factor goes into the weights before it and comes
-    out of those behind it. Another activation is left as it is. At full size the forward pass gets
-    8 to 12 % faster on a CPU.
+    out of those behind it. Another activation is left as it is.
 
     Args:
         mlp: a CLIPMLP of Transformers, without gradients.
@@ -35,8 +34,7 @@ class PatchEmbedding(nn.Module):
 
     Patches do not overlap, so the convolution is a linear layer over the pixels of each; and since
     normalisation is linear in a byte, it goes into that layer's weights and bias. Bytes less
-    `CENTRE` are small and exact in bfloat16, which normalised values are not. On a CPU with AMX
-    the forward pass takes a twentieth less time.
+    `CENTRE` are small and exact in bfloat16, which normalised values are not.
     """
 
     CENTRE = 128

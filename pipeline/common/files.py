@@ -7,12 +7,12 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pipeline.common.errors import UserError
+from pipeline.common.errors import UserError, reason
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What a file system answers that takes no more: nothing but writing can meet these."""
@@ -27,6 +27,10 @@ _PARTIAL = re.compile(r"\.(.+)\.\d+-[0-9a-f]{8}\.partial")
 
 class CannotWriteError(UserError):
     """A file or folder that the disk or its rights keep from being written."""
+
+
+class UnreadableError(OSError):
+    """A file with other bytes than those that were written; the message says in which way."""
 
 
 @contextmanager
@@ -155,6 +159,22 @@ def write_json(path: Path, content: Any) -> None:
     write_bytes(path, f"{text}\n".encode())
 
 
+@contextmanager
+def jsonl_writer(path: Path) -> Iterator[Callable[[Any], None]]:
+    """Give a function that writes one compact JSON document as a line; the file appears at the end.
+
+    Raises:
+        CannotWriteError: as of `replacing`.
+        ValueError: for NaN or infinity, which JSON cannot hold.
+    """
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as lines:
+
+        def write(row: Any) -> None:
+            lines.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+        yield write
+
+
 def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
     """Write one compact JSON document per line, streaming, in one atomic step.
 
@@ -162,22 +182,23 @@ def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
         The number of lines.
     """
     count = 0
-    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as lines:
+    with jsonl_writer(path) as write:
         for row in rows:
-            lines.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            write(row)
             count += 1
     return count
 
 
 @contextmanager
-def reading(path: Path, remedy: str) -> Iterator[None]:
+def reading(path: Path, remedy: str, if_damaged: str | None = None) -> Iterator[None]:
     """Say in one sentence why the body cannot read `path`.
 
     Args:
         remedy: what brings a missing file back.
+        if_damaged: what helps over an `UnreadableError`; by default to delete the file first.
 
     Raises:
-        UserError: `path` is missing, may not be read, or the disk fails.
+        UserError: `path` is missing, damaged, may not be read, or the disk fails.
     """
     try:
         yield
@@ -185,9 +206,12 @@ def reading(path: Path, remedy: str) -> Iterator[None]:
         raise UserError(f"{path} is missing; {remedy}") from None
     except PermissionError:
         raise UserError(f"{path} may not be read by this user; give it the right to") from None
+    except UnreadableError as error:
+        remedy = if_damaged or f"delete it and {remedy}"
+        raise UserError(f"{path} cannot be read ({reason(error)}); {remedy}") from error
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise UserError(f"{path} cannot be read ({reason}); {remedy}") from error
+        why = error.strerror or reason(error)
+        raise UserError(f"{path} cannot be read ({why}); {remedy}") from error
 
 
 def read_json(path: Path, remedy: str = "run the stage that writes it (dvc repro)") -> Any:
@@ -198,9 +222,14 @@ def read_json(path: Path, remedy: str = "run the stage that writes it (dvc repro
     """
     with reading(path, remedy):
         data = Path(path).read_bytes()
+    return parse_json(data, str(path), "delete it and run again")
+
+
+def parse_json(data: bytes, where: str, remedy: str) -> Any:
+    """What JSON holds; UserError, naming it `where`, if it is not valid."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
         # A number of thousands of digits is a ValueError, nesting without end the other one.
-        reason = str(error) if isinstance(error, json.JSONDecodeError) else type(error).__name__
-        raise UserError(f"{path} is not valid JSON ({reason}); delete it and run again") from None
+        why = str(error) if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        raise UserError(f"{where} is not valid JSON ({why}); {remedy}") from None

@@ -14,13 +14,11 @@ from typing import Any
 import h5py
 from numpy.typing import NDArray
 
+from pipeline.common.files import UnreadableError
+
 SEAL_BYTES = 512
 """The least that a user block can be."""
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-
-
-class UnreadableError(Exception):
-    """Bytes that are not what was written; the message says why."""
 
 
 def hdf5_bytes(
@@ -60,8 +58,7 @@ def open_sealed(path: Path) -> Iterator[h5py.File]:
     """Open a file of `sealed_bytes`, read through once for its checksum; no more of it is held.
 
     Raises:
-        OSError: it cannot be read.
-        UnreadableError: it holds other bytes.
+        OSError: it cannot be read; an `UnreadableError` where it holds other bytes.
     """
     with path.open("rb", buffering=0) as stream:
         seal = stream.read(SEAL_BYTES)

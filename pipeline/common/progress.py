@@ -26,6 +26,7 @@ def progress_bar(
     total: int | None = None,
     initial: int = 0,
     unit: str = "it",
+    disable: bool = False,
 ) -> "tqdm[Any]":
     """A `tqdm` with these arguments; without a terminal, lines at long intervals."""
     if sys.stderr.isatty():
@@ -33,4 +34,4 @@ def progress_bar(
     else:
         seconds = SECONDS_BETWEEN_LINES
         drawn = {"file": _Lines(), "mininterval": seconds, "maxinterval": seconds}
-    return tqdm(items, desc, total, initial=initial, unit=unit, **drawn)
+    return tqdm(items, desc, total, initial=initial, unit=unit, disable=disable, **drawn)

@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipeline.common.errors import UserError
-from pipeline.common.files import reading, replacing
+from pipeline.common.errors import reason
+from pipeline.common.files import UnreadableError, reading, replacing
 
 HEADER, CHECKSUM = "header", "sha256"
 
@@ -43,18 +43,18 @@ def load_tensors(path: Path, remedy: str) -> tuple[dict[str, Tensor], Any]:
     Raises:
         UserError: the file is missing, cannot be read, or is not what was written.
     """
-    with reading(path, remedy), path.open("rb"):
-        pass  # safetensors calls a file missing that it may not read
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {})[HEADER])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        digest, text = metadata[CHECKSUM], metadata[HEADER]
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:100]
-        raise UserError(f"{path} is damaged ({reason}); {remedy}") from error
-    if not isinstance(text, str) or digest != _digest(tensors, text):
-        raise UserError(f"{path} does not match its checksum; {remedy}")
+    with reading(path, remedy, if_damaged=remedy):
+        with path.open("rb"):
+            pass  # safetensors calls a file missing that it may not read
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = json.loads((file.metadata() or {})[HEADER])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            digest, text = metadata[CHECKSUM], metadata[HEADER]
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise UnreadableError(reason(error)) from error
+        if not isinstance(text, str) or digest != _digest(tensors, text):
+            raise UnreadableError("it does not match its checksum")
     return tensors, json.loads(text)
 
 

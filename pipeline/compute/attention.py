@@ -1,11 +1,10 @@
 """The attention that a frozen model computes with, where PyTorch's fused one is not the fastest.
 
-In bfloat16 on a CPU the fused attention is slow backwards, and without AMX forwards too: up to
-twice the time of two products with a softmax between them. Transformers' own plain attention reads
-and writes the weights [B, heads, L, S] more often than these need to: for the scale, for the mask,
-and in CLIP for a softmax in float32. With AMX the fused forward pass lets GPT-2 small generate
-captions 1.4 times as fast as Transformers' plain one. A CPU without bfloat16 products computes the
-fused forward pass in float32 inside; the plain one does so here.
+In bfloat16 on a CPU the fused attention is slow backwards, and without AMX forwards too, against
+two products with a softmax between them. Transformers' own plain attention reads and writes the
+weights [B, heads, L, S] more often than these need to: for the scale, for the mask, and in CLIP for
+a softmax in float32. A CPU without bfloat16 products computes the fused forward pass in float32
+inside; the plain one does so here.
 """
 
 from typing import Any

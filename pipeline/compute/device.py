@@ -75,9 +75,8 @@ def _resolved(precision: str, on_cuda: bool) -> str:
 def cpu_prefers_bfloat16() -> bool:
     """Whether this CPU is faster in bfloat16 (known on Linux; elsewhere taken as no).
 
-    That takes AMX, or AMD's AVX512-BF16, where ViT-B/32 ran 2.1 times as fast as in float32.
-    Intel's AVX512-BF16 multiplies at no more than float32's rate: where a virtual machine hides
-    AMX, ViT-B/32 ran at 0.6 of float32's speed.
+    That takes AMX, or AMD's AVX512-BF16. Intel's AVX512-BF16, all that is left where a virtual
+    machine hides AMX, multiplies at no more than float32's rate.
     """
     vendor, flags = _cpu()
     return "amx_bf16" in flags or ("avx512_bf16" in flags and vendor == "AuthenticAMD")

@@ -14,8 +14,7 @@ def keep_freed_memory() -> bool:
     """Tell glibc's malloc not to return freed blocks to the kernel during this process.
 
     A training step on the CPU frees and takes the same large blocks again and again; by default
-    each is unmapped and faulted in anew. At the default size this leaves 4,600 page faults a step
-    of 14,400 to 27,600, and takes 7 to 15 % off a step's processor time.
+    each is unmapped and faulted in anew.
 
     Returns:
         Whether it was done; elsewhere than on Linux with glibc nothing happens.

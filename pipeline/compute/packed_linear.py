@@ -1,9 +1,8 @@
 """Linear layers with frozen weights, which are laid out once for the CPU's matrix kernels.
 
 oneDNN multiplies by a weight matrix in blocks, and a plain layer has it brought into blocks at
-every call. For weights that never change once is enough: in the shapes of GPT-2 small, a product
-over thousands of rows is a tenth faster, and one over 8 or 32 rows, as in generation, 1.2 to 4
-times as fast. `torch.compile` does the same when it freezes a model, but wants a C++ compiler
+every call. For weights that never change once is enough, which counts most where rows are few, as
+in generation. `torch.compile` does the same when it freezes a model, but wants a C++ compiler
 wherever the project runs.
 """
 

@@ -4,14 +4,13 @@ from collections.abc import Callable
 
 from pipeline.captioning.generate import Caption, generate_captions, story_seed
 from pipeline.evaluation.references import GENERATED, MODEL, NEAREST_TRAIN, ROWS
-from pipeline.evaluation.stories import Chunk, SplitStories
+from pipeline.evaluation.stories import SplitStories
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import GenerateParams
 
 
 def write_captions(
-    chunk: Chunk,
     stories: SplitStories,
     generator: StoryGenerator,
     prompts: PromptBuilder,
@@ -20,19 +19,14 @@ def write_captions(
     progress: Callable[[int], object],
 ) -> dict[str, list[Caption]]:
     """What the decoder writes for each story, with the prefix and without it."""
-    images, texts = (
-        features(chunk.windows.context)
-        for features in (stories.image_features, stories.text_features)
-    )
+    contexts = stories.windows.contexts()
     return {
         row: generate_captions(
             generator,
             prompts,
-            images,
-            texts,
-            stories.contexts(chunk.windows),
+            contexts,
             params,
-            [story_seed(seed, story) for story in chunk.windows.story],
+            [story_seed(seed, story) for story in contexts.story],
             use_prefix=row == MODEL,
             progress=progress,
         )
@@ -41,18 +35,15 @@ def write_captions(
 
 
 def all_rows(
-    chunk: Chunk,
-    stories: SplitStories,
-    written: dict[str, list[Caption]],
-    nearest: list[str] | None,
+    stories: SplitStories, written: dict[str, list[Caption]], nearest: list[str] | None
 ) -> dict[str, list[str]]:
-    """Row -> captions of the chunk's stories, in the order of `ROWS`.
+    """Row -> captions of the stories, in the order of `ROWS`.
 
     Args:
         nearest: the nearest training caption for every story of the split; None leaves it out.
     """
     captions = {row: [caption.text for caption in several] for row, several in written.items()}
-    captions |= {row: stories.captions(frames) for row, frames in chunk.references.items()}
+    captions |= {row: stories.windows.captions(rows) for row, rows in stories.references.items()}
     if nearest is not None:
-        captions[NEAREST_TRAIN] = [nearest[i] for i in chunk.place.tolist()]
+        captions[NEAREST_TRAIN] = [nearest[i] for i in stories.place.tolist()]
     return {row: captions[row] for row in ROWS if row in captions}

@@ -11,9 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.bootstrap import Floats
-from pipeline.evaluation.overlap import ORDERS, Tokens, bleu_from_sums
-from pipeline.evaluation.tokens import ngrams
+from pipeline.evaluation.figures import BLEU_ORDERS, Floats, bleu_from_sums
+from pipeline.evaluation.overlap import Tokens
+
+
+def ngrams(tokens: Tokens, n: int) -> list[tuple[str, ...]]:
+    """Every run of n tokens, in order."""
+    return list(zip(*(tokens[i:] for i in range(n)), strict=False))
 
 
 def distinct_ngrams(captions: list[Tokens], n: int) -> float:
@@ -37,10 +41,10 @@ def self_bleu(captions: list[Tokens]) -> Floats:
     """
     if len(captions) < 2:
         return np.zeros(len(captions))
-    counts = np.zeros((len(captions), 2 * ORDERS + 2), np.int64)
+    counts = np.zeros((len(captions), 2 * BLEU_ORDERS + 2), np.int64)
     lengths = np.array([len(tokens) for tokens in captions])
     counts[:, -2], counts[:, -1] = lengths, _closest_other(lengths)
-    for n in range(1, ORDERS + 1):
+    for n in range(1, BLEU_ORDERS + 1):
         own = [Counter(ngrams(tokens, n)) for tokens in captions]
         most: dict[tuple[str, ...], tuple[int, int, int]] = {}  # whose, how often, second most
         for i, counter in enumerate(own):
@@ -53,7 +57,7 @@ def self_bleu(captions: list[Tokens]) -> Floats:
             for ngram, count in counter.items():
                 who, first, second = most[ngram]
                 counts[i, n - 1] += min(count, second if who == i else first)
-            counts[i, ORDERS + n - 1] = counter.total()
+            counts[i, BLEU_ORDERS + n - 1] = counter.total()
     return bleu_from_sums(counts.astype(np.float64))
 
 

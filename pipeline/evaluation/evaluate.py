@@ -1,36 +1,42 @@
 """The evaluation of a trained generator on val and test, from features alone.
 
-Always on the first window of a story: frames 0..K-1 are read, frame K is told. Stories pass in
+Always on the first window of a story: frames 0..K-1 are read, frame K is predicted. Stories pass in
 pools; what is kept of each is a few numbers, the embedding of its target and of its prediction,
 and its line in predictions.jsonl.
 """
 
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pipeline.common.checksums import replacing_folder
 from pipeline.common.errors import UserError
-from pipeline.common.files import write_json, write_jsonl
+from pipeline.common.files import jsonl_writer, write_json
 from pipeline.common.progress import progress_bar
 from pipeline.evaluation.captions import all_rows, write_captions
-from pipeline.evaluation.critic import Critic, critic_figures
-from pipeline.evaluation.figures import row_figures, split_figures
+from pipeline.evaluation.discriminator import DiscriminatorScorer
 from pipeline.evaluation.images import image_ranks, predict_embeddings
 from pipeline.evaluation.judge import Judge
 from pipeline.evaluation.likelihood import likelihood
+from pipeline.evaluation.metrics import Columns
 from pipeline.evaluation.nearest import nearest_captions
 from pipeline.evaluation.plots import write_plots
 from pipeline.evaluation.records import story_records
 from pipeline.evaluation.references import GENERATED
+from pipeline.evaluation.results import (
+    MEASURES_FILE,
+    PREDICTIONS_FILE,
+    Measures,
+    Record,
+    SplitMeasures,
+)
 from pipeline.evaluation.scorer import CaptionScorer
-from pipeline.evaluation.scores import POOL_STORIES, Columns, score_rows
+from pipeline.evaluation.scores import CAPTION_POOL, score_rows
 from pipeline.evaluation.stories import COLUMNS, SplitStories
-from pipeline.evaluation.summary import SplitSummary, headline, settings, summarise
+from pipeline.evaluation.summary import headline, settings, summarise
 from pipeline.evaluation.targets import PoolTargets, SplitTargets
 from pipeline.features.store import FeatureStore
 from pipeline.model.generator import StoryGenerator
@@ -39,8 +45,6 @@ from pipeline.params import GenerateParams, LossParams
 from pipeline.stories.frames import read_frames
 
 SPLITS = ("val", "test")
-PREDICTIONS_FILE = "predictions.jsonl"
-FULL_FILE = "metrics_full.json"
 
 Metrics = dict[str, float]
 
@@ -54,8 +58,8 @@ class Subject:
     prompts: PromptBuilder
     scorer: CaptionScorer
     judge: Judge | None
-    critic: Critic | None
-    """Its discriminator, if it was trained against one."""
+    discriminator: DiscriminatorScorer | None
+    """The one that it was trained against, if any."""
     generate: GenerateParams
     loss: LossParams
     """The weights that the generator was trained with."""
@@ -105,78 +109,78 @@ def evaluate(
             "dataset.limit_stories or split.val_fraction, or lower context.k"
         )
     if subject.judge is not None:
-        targets = [part.image_keys(part.windows.target) for part in stories.values()]
+        targets = [part.windows.image_keys(part.windows.target) for part in stories.values()]
         subject.judge.look_at(frames, np.concatenate(targets))
-    found: dict[str, SplitSummary] = {}
+    measured: dict[str, SplitMeasures] = {}
     with replacing_folder(out) as folder:
-        lines = (
-            line
-            for split, part in stories.items()
-            for line in _evaluate_split(
-                subject, split, part, frames, splits["train"], folder, found
-            )
-        )
-        write_jsonl(folder / PREDICTIONS_FILE, lines)
-        said = settings(subject.scorer, subject.judge, subject.seed)
-        write_json(folder / FULL_FILE, {"settings": said, "splits": found})
-    metrics = {split: headline(summary) for split, summary in found.items()}
+        with jsonl_writer(folder / PREDICTIONS_FILE) as write:
+            for split, part in stories.items():
+                rows, own = evaluate_split(subject, split, part, frames, splits["train"], write)
+                measured[split] = summarise(rows, own, len(part), subject.seed)
+                write_plots(folder, split, rows)
+        measures = Measures(settings(subject.scorer, subject.judge, subject.seed), measured)
+        write_json(folder / MEASURES_FILE, asdict(measures))
+    metrics = {split: headline(part) for split, part in measured.items()}
     write_json(metrics_path, metrics)
     return metrics
 
 
-def _evaluate_split(
+def evaluate_split(
     subject: Subject,
     split: str,
     stories: SplitStories,
     frames: Path,
     train: list[str],
-    out: Path,
-    found: dict[str, SplitSummary],
-) -> Iterator[dict[str, Any]]:
-    """Yield the record of every prediction; put the summary in place at the end."""
+    write: Callable[[Record], None],
+) -> tuple[dict[str, Columns], Columns]:
+    """Write and score the captions of a split.
+
+    Args:
+        frames: the frames table. train: ids of the training stories, to take captions from.
+        write: takes the record of each prediction as it is made.
+
+    Returns:
+        Row -> its columns, and the columns of no row (see `metrics.split_figures`).
+    """
     generator, seed = subject.generator, subject.seed
     with progress_bar(desc=f"{split} likelihood", total=len(stories), unit="story") as bar:
         likely = likelihood(
             generator, subject.loss, stories, subject.prompts, subject.loss_batch_size, bar.update
         )
     predicted = predict_embeddings(generator, stories)
-    nearest = nearest_captions(predicted.texts, frames, train, stories.texts)
+    nearest = nearest_captions(predicted.texts, frames, train, stories.windows.texts)
     targets = SplitTargets.of(stories)
     pools: list[dict[str, Columns]] = []
-    for chunk in stories.pools(POOL_STORIES):
+    for chunk in stories.pools(CAPTION_POOL):
         with progress_bar(
             desc=f"{split} captions", total=len(GENERATED) * len(chunk.place), unit="caption"
         ) as bar:
             written = write_captions(
-                chunk, stories, generator, subject.prompts, subject.generate, seed, bar.update
+                chunk, generator, subject.prompts, subject.generate, seed, bar.update
             )
-        captions = all_rows(chunk, stories, written, nearest)
+        captions = all_rows(chunk, written, nearest)
         with progress_bar(desc=f"{split} scores", total=None, unit="text") as bar:
             rows = score_rows(
                 captions,
-                PoolTargets.of(stories, chunk, targets, subject.judge),
+                PoolTargets.of(chunk, targets, subject.judge),
                 subject.scorer,
                 None if subject.judge is None else subject.judge.scorer,
                 bar.update,
             )
-        if subject.critic is not None:
-            images = stories.image_features(chunk.windows.target)
-            for row, columns in subject.critic.columns(captions, images).items():
+        if subject.discriminator is not None:
+            images = chunk.windows.image_features(chunk.windows.target)
+            for row, columns in subject.discriminator.columns(captions, images).items():
                 rows[row] |= columns
         for row, several in written.items():
             rows[row]["finished"] = np.array([caption.finished for caption in several])
         pools.append(rows)
-        yield from story_records(split, chunk, stories, captions, rows, likely)
-    whole = _joined(pools)
+        for record in story_records(split, chunk, captions, rows, likely):
+            write(record)
     ranked = image_ranks(predicted.images, stories, targets) if len(stories) > 1 else {}
-    found[split] = summarise(
-        {row: row_figures(columns) for row, columns in whole.items()},
-        split_figures(whole, likely, ranked) | critic_figures(whole),
-        likely.losses,
-        len(stories),
-        seed,
-    )
-    write_plots(out, split, whole)
+    own = likely.nats | {"target_tokens": likely.tokens}
+    own |= {f"{name}_rank": places for name, places in ranked.items()}
+    own |= {name: np.array(loss) for name, loss in likely.losses.items()}
+    return _joined(pools), own
 
 
 def _joined(pools: list[dict[str, Columns]]) -> dict[str, Columns]:

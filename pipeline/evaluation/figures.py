@@ -1,88 +1,101 @@
-"""From columns of one number a story to figures of a split: what is a mean, a ratio, a median."""
+"""Figures: what a metric makes of the columns of its stories, a mean, a ratio, a median, a BLEU.
 
-from collections.abc import Mapping
-from typing import Any
+A figure is a function of how often each story was drawn: `weights` [B, N], one row per draw, to
+one value per draw, [B]. All ones give the figure itself. So all of them take the same road through
+the bootstrap, and a difference of two figures is a paired bootstrap by itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.bootstrap import Figure, difference, lift_of, mean_of, median_of, ratio_of
-from pipeline.evaluation.likelihood import CONDITIONS, NLL, Likelihood
-from pipeline.evaluation.overlap import bleu_of
-from pipeline.evaluation.references import GROUND_TRUTH, MODEL, SHUFFLED
-from pipeline.evaluation.scores import Columns
+Floats = NDArray[np.float64]
+Column = NDArray[np.generic]
+Figure = Callable[[Floats], Floats]
+"""Weights [B, N] to values [B]; NaN where the figure is not defined."""
 
-RECALL_AT = (1, 5, 10)
-OF_THE_CAPTIONS_TOGETHER = ("distinct_1", "distinct_2", "self_bleu", "distinct")
-"""Without interval: a draw that repeats stories repeats captions, which is what these measure."""
+BLEU_ORDERS = 4
+"""Longest n-grams that BLEU compares."""
 
 
-def row_figures(columns: Columns) -> dict[str, Figure]:
-    """Every metric of a row of captions, in the order in which they are told."""
-    figures: dict[str, Figure] = {
-        name: mean_of(columns[name])
-        for name in (
-            "clip_cosine",
-            "clipscore",
-            "ref_clipscore",
-            "clip_cosine_sentences",
-            "judge_cosine",
-        )
-        if name in columns
-    }
-    if "rank" in columns:
-        figures |= rank_figures(columns["rank"])
-    figures["r1_same_story"] = mean_of(columns["rank_same_story"] <= 1)
-    figures["bleu4"] = bleu_of(columns["bleu_counts"])
-    for name in ("rouge_l", "cider_d", "distinct_1", "distinct_2", "self_bleu", "words"):
-        figures[name] = mean_of(columns[name])
-    if "finished" in columns:
-        figures["finished"] = mean_of(columns["finished"])
-    _, number, times = np.unique(columns["text_hash"], return_inverse=True, return_counts=True)
-    # Every caption counts by its share, so that the mean is different captions over captions.
-    figures["distinct"] = mean_of(1 / times[number])
-    return figures
+@dataclass(frozen=True)
+class Measure:
+    """A number, and its percentile interval over stories where it has one."""
+
+    value: float
+    low: float | None = None
+    """None where there is no interval: it was not asked for, or some draws left the figure
+    undefined."""
+    high: float | None = None
 
 
-def rank_figures(ranks: NDArray[Any], prefix: str = "") -> dict[str, Figure]:
-    """Recall at 1, 5 and 10 and the median of ranks [N], under names that start with `prefix`."""
-    figures = {f"{prefix}r{k}": mean_of(ranks <= k) for k in RECALL_AT}
-    return figures | {f"{prefix}median_rank": median_of(ranks)}
+def mean_of(values: Column) -> Figure:
+    """Mean over stories of values [N]."""
+    column = values.astype(np.float64)
+    return lambda weights: (weights @ column) / weights.sum(axis=1)
 
 
-def split_figures(
-    rows: Mapping[str, Columns],
-    likely: Likelihood,
-    image_ranks: Mapping[str, NDArray[Any]],
-) -> dict[str, Figure]:
-    """What is not a property of one row: lifts, likelihoods and their gaps, the image head."""
-    figures: dict[str, Figure] = {}
-    if SHUFFLED in rows:
-        for column, name in (("clip_cosine", "lift"), ("judge_cosine", "judge_lift")):
-            if column not in rows[MODEL]:
-                continue
-            floor, ceiling = rows[SHUFFLED][column], rows[GROUND_TRUTH][column]
-            figures[name] = lift_of(rows[MODEL][column], floor, ceiling)
-            if name == "lift":
-                figures |= {
-                    f"lift_{row}": lift_of(columns[column], floor, ceiling)
-                    for row, columns in rows.items()
-                    if row not in (MODEL, GROUND_TRUTH, SHUFFLED)
-                }
-    nll = {
-        name: ratio_of(likely.nats[name], likely.tokens)
-        for name in CONDITIONS
-        if name in likely.nats
-    }
-    figures |= nll
-    figures |= {
-        name.replace("nll_", "nll_gap_"): difference(nll[name], nll[NLL])
-        for name in nll
-        if name != NLL
-    }
-    for name, ranks in image_ranks.items():
-        if name == "image":
-            figures |= rank_figures(ranks, "image_")
-        else:
-            figures[name.replace("image_", "image_r1_")] = mean_of(ranks <= 1)
-    return figures
+def ratio_of(numerator: Column, denominator: Column) -> Figure:
+    """Sum over stories of one column [N] over the sum of another, such as nats a token."""
+    above, below = numerator.astype(np.float64), denominator.astype(np.float64)
+    return lambda weights: _divided(weights @ above, weights @ below)
+
+
+def median_of(values: Column) -> Figure:
+    """Median over stories of values [N]: the smallest that half of the weight does not exceed."""
+    order = np.argsort(values, kind="stable")
+    ascending = values[order].astype(np.float64)
+
+    def median(weights: Floats) -> Floats:
+        reached = np.cumsum(weights[:, order], axis=1) >= weights.sum(axis=1, keepdims=True) / 2
+        middle: Floats = ascending[reached.argmax(axis=1)]
+        return middle
+
+    return median
+
+
+def lift_of(scores: Column, floor: Column, ceiling: Column) -> Figure:
+    """Where mean scores lie between floor and ceiling; all [N]. NaN unless ceiling > floor."""
+    gained = (scores.astype(np.float64), ceiling.astype(np.float64))
+    base = floor.astype(np.float64)
+    return lambda weights: _divided(*(weights @ (part - base) for part in gained))
+
+
+def difference(figure: Figure, other: Figure) -> Figure:
+    """`figure - other`, over the same stories."""
+    return lambda weights: figure(weights) - other(weights)
+
+
+def constant(value: Column) -> Figure:
+    """One number that no draw changes, such as a loss that was averaged over batches."""
+    return lambda weights: np.full(len(weights), float(value))
+
+
+def bleu_of(counts: Column) -> Figure:
+    """Corpus BLEU-4, 0 to 100, of `overlap.bleu_counts` [N, 10], with sacrebleu's smoothing."""
+    columns = counts.astype(np.float64)
+    return lambda weights: bleu_from_sums(weights @ columns)
+
+
+def bleu_from_sums(sums: Floats) -> Floats:
+    """BLEU-4, 0 to 100, of summed counts [B, 10]: `BLEU.compute_bleu`, over many at a time."""
+    matching, total = sums[:, :BLEU_ORDERS], sums[:, BLEU_ORDERS : 2 * BLEU_ORDERS]
+    length, reference_length = sums[:, -2], sums[:, -1]
+    logs, halves = np.zeros(len(sums)), np.ones(len(sums))
+    for n in range(BLEU_ORDERS):
+        none = matching[:, n] == 0
+        halves = np.where(none, 2 * halves, halves)
+        smoothed = np.where(none, 1 / halves, matching[:, n])
+        logs += np.log(smoothed / np.maximum(total[:, n], 1)) / BLEU_ORDERS
+    with np.errstate(divide="ignore"):
+        brevity = np.minimum(1 - reference_length / np.maximum(length, 1e-9), 0)
+    scored = matching.any(axis=1) & (total > 0).all(axis=1)
+    return np.where(scored, 100 * np.exp(logs + brevity), 0.0)
+
+
+def _divided(above: Floats, below: Floats) -> Floats:
+    quotient = np.full_like(above, np.nan)
+    np.divide(above, below, out=quotient, where=below > 0)
+    return quotient

@@ -11,14 +11,14 @@ from pipeline.evaluation.stories import SplitStories
 from pipeline.evaluation.targets import SplitTargets, StoryFrames
 from pipeline.model.generator import StoryGenerator
 
-POOL_STORIES = 100
+IMAGE_POOL = 100
 """Targets among which a prediction is to find its own, at most: in a small split of 100 and in a
 large one the question is then equally hard."""
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """What the two heads foretell of N targets."""
+    """The two heads' predictions of N targets."""
 
     images: NDArray[np.float32]
     """[N, D], unit norm."""
@@ -32,10 +32,10 @@ def predict_embeddings(generator: StoryGenerator, stories: SplitStories) -> Pred
     device = next(generator.parameters()).device
     images, texts = [], []
     for chunk in stories.chunks():
-        context = chunk.windows.context
+        windows = chunk.windows
         encoded = generator.encode(
-            torch.from_numpy(stories.image_features(context)).to(device),
-            torch.from_numpy(stories.text_features(context)).to(device),
+            torch.from_numpy(windows.image_features(windows.context)).to(device),
+            torch.from_numpy(windows.text_features(windows.context)).to(device),
         )
         images.append(encoded.image_pred.float().cpu().numpy())
         texts.append(encoded.text_pred.float().cpu().numpy())
@@ -47,7 +47,7 @@ def image_ranks(
 ) -> dict[str, NDArray[np.int64]]:
     """Places at which predicted image embeddings [N, D] find their targets, each [N].
 
-    `image`: among the targets of at most `POOL_STORIES` stories that follow each other in the
+    `image`: among the targets of at most `IMAGE_POOL` stories that follow each other in the
     split, in pools of near equal size; chance for the first place is one over a pool's size.
     `image_copy_last`: the same of the last context frame's embedding. `image_same_story`: among
     all frames of the story.
@@ -57,12 +57,12 @@ def image_ranks(
         "image_copy_last": [],
         "image_same_story": [],
     }
-    for chunk in stories.pools(POOL_STORIES):
+    for chunk in stories.pools(IMAGE_POOL):
         here = chunk.place
         candidates, content = targets.images[here], targets.content[here]
         own = np.arange(len(here))
-        last = stories.image_features(chunk.windows.context[:, -1])
+        last = chunk.windows.image_features(chunk.windows.context[:, -1])
         found["image"].append(ranks(predicted[here], candidates, own, content))
         found["image_copy_last"].append(ranks(last, candidates, own, content))
-        found["image_same_story"].append(StoryFrames.of(stories, chunk).ranks(predicted[here]))
+        found["image_same_story"].append(StoryFrames.of(chunk).ranks(predicted[here]))
     return {name: np.concatenate(parts) for name, parts in found.items()}

@@ -4,16 +4,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.dataset.examples import FRAME_COLUMNS, Batch, make_examples
-from pipeline.dataset.windows import Windows
-from pipeline.evaluation.stories import CHUNK_STORIES, Chunk, SplitStories
-from pipeline.model.generator import Encoded, StoryGenerator
-from pipeline.model.losses import embedding_loss
+from pipeline.dataset.loaded import Batch, LoadedDataset
+from pipeline.evaluation.stories import CHUNK_STORIES, SplitStories
+from pipeline.model.generator import StoryGenerator
+from pipeline.model.losses import embedding_losses
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import LossParams
 
@@ -62,7 +60,7 @@ def likelihood(
         batch_size: stories at a time; the contrastive losses compare within such a batch.
         progress: called with the number of stories of each batch.
     """
-    conditions = [c for c in CONDITIONS if c != OTHER_PREFIX or stories.order is not None]
+    conditions = [c for c in CONDITIONS if c != OTHER_PREFIX or stories.other is not None]
     nats: dict[str, list[NDArray[np.float64]]] = {name: [] for name in conditions}
     tokens: list[NDArray[np.int64]] = []
     sums = np.zeros(2)
@@ -76,12 +74,11 @@ def likelihood(
                 prefix = None
             else:
                 prefix = generator.encode(*_context(name, batch, others, means)).prefix
-            text = [batch[n] for n in ("prompt_ids", "prompt_mask", "target_ids", "target_mask")]
-            nll = generator.token_nll(prefix, *text)
+            nll = generator.caption_nll(prefix, batch)
             nats[name].append(nll.sum(dim=1, dtype=torch.float64).cpu().numpy())
         tokens.append(batch["target_mask"].sum(dim=1).cpu().numpy())
         size = len(batch["rows"])
-        sums += [size * value for value in _embedding_losses(encoded, batch)]
+        sums += [size * float(value) for value in embedding_losses(encoded, batch)]
         progress(size)
     every = {name: np.concatenate(parts) for name, parts in nats.items()}
     count = np.concatenate(tokens)
@@ -112,21 +109,13 @@ def _mean_context(stories: SplitStories) -> tuple[Tensor, Tensor]:
     """
     sums: list[NDArray[np.float64]] = []
     for chunk in stories.chunks():
-        context = chunk.windows.context.reshape(-1)
-        parts = (stories.image_features(context), stories.text_features(context))
+        windows, context = chunk.windows, chunk.windows.context.reshape(-1)
+        parts = (windows.image_features(context), windows.text_features(context))
         here = [part.sum(axis=0, dtype=np.float64) for part in parts]
         sums = here if not sums else [a + b for a, b in zip(sums, here, strict=True)]
     count = stories.windows.context.size
     images, texts = (torch.from_numpy((part / count).astype(np.float32)) for part in sums)
     return images, texts
-
-
-def _embedding_losses(encoded: Encoded, batch: Batch) -> tuple[float, float]:
-    """L_img and L_align of a batch."""
-    return (
-        float(embedding_loss(encoded.image_pred, batch["target_image"], batch["target_image_id"])),
-        float(embedding_loss(encoded.text_pred, batch["target_text"], batch["target_text_id"])),
-    )
 
 
 def _batches(
@@ -136,23 +125,13 @@ def _batches(
     device = next(generator.parameters()).device
     whole_batches = max(CHUNK_STORIES // batch_size, 1) * batch_size
     for chunk in stories.chunks(whole_batches):
-        frames, windows = _excerpt(stories, chunk)
-        examples = make_examples(frames, windows, stories.images, stories.texts, prompts, device)
         others = None
         if chunk.other is not None:
+            context = chunk.other.context
             others = (
-                torch.from_numpy(stories.image_features(chunk.other.context)).to(device),
-                torch.from_numpy(stories.text_features(chunk.other.context)).to(device),
+                torch.from_numpy(chunk.other.image_features(context)).to(device),
+                torch.from_numpy(chunk.other.text_features(context)).to(device),
             )
-        for batch in examples.batches(batch_size):
+        for batch in LoadedDataset.of(chunk.windows, prompts, device).batches(batch_size):
             rows = batch["rows"]
             yield batch, None if others is None else (others[0][rows], others[1][rows])
-
-
-def _excerpt(stories: SplitStories, chunk: Chunk) -> tuple[pa.Table, Windows]:
-    """The frames of some windows as a table of their own, and the windows as rows of it."""
-    windows = chunk.windows
-    rows = np.concatenate([windows.context, windows.target[:, None]], axis=1)  # [N, K + 1]
-    table = stories.frames.select(FRAME_COLUMNS).take(pa.array(rows.reshape(-1)))
-    place = np.arange(rows.size).reshape(rows.shape)
-    return table, Windows(place[:, :-1], place[:, -1], windows.story)

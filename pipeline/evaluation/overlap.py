@@ -1,20 +1,24 @@
 """Overlap of a caption's words with the true caption's: BLEU-4, ROUGE-L, CIDEr-D.
 
-From sacrebleu, rouge-score and pycocoevalcap, all over the tokens of `tokens.py`. Each has one
-reference caption to compare with, where their authors had about five: the numbers are low, and a
-caption that tells the same in other words gets little.
+From sacrebleu, rouge-score and pycocoevalcap, all over the tokens of `tokenize`, so that their
+numbers are about the same words. Each has one reference caption to compare with, where their
+authors had about five: the numbers are low, and a caption that tells the same in other words gets
+little.
 """
+
+from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocoevalcap.cider.cider import Cider
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.tokenizers.tokenizer_13a import Tokenizer13a
+from sacrebleu.tokenizers.tokenizer_re import TokenizerRegexp
 
-from pipeline.evaluation.bootstrap import Figure, Floats
+from pipeline.evaluation.figures import BLEU_ORDERS, Floats
 
-ORDERS = 4
-"""Longest n-grams that are compared."""
+TOKENIZER = f"13a, lower case, punctuation kept (sacrebleu {version('sacrebleu')})"
 
 Tokens = list[str]
 
@@ -28,7 +32,20 @@ class _Given:
 
 # Order 1 to 4 alone matter here; without `effective_order` it warns for every caption.
 _bleu = BLEU(tokenize="none", effective_order=True)
+_split = Tokenizer13a()
 _rouge = RougeScorer(["rougeL"], tokenizer=_Given())
+
+
+def tokenize(text: str) -> Tokens:
+    """Words and punctuation marks of a text, lower-cased: mteval's `13a`, as sacrebleu has it."""
+    tokens: Tokens = _split(text.lower()).split()
+    return tokens
+
+
+def forget() -> None:
+    """Let go of the texts that sacrebleu keeps for a next time: 65,536 of them otherwise, twice."""
+    Tokenizer13a.__call__.cache_clear()
+    TokenizerRegexp.__call__.cache_clear()
 
 
 def bleu_counts(captions: list[Tokens], references: list[Tokens]) -> NDArray[np.int64]:
@@ -38,33 +55,11 @@ def bleu_counts(captions: list[Tokens], references: list[Tokens]) -> NDArray[np.
         int64 [N, 10]: matching n-grams of order 1 to 4, all n-grams of order 1 to 4, tokens of the
         caption, tokens of the reference.
     """
-    counts = np.zeros((len(captions), 2 * ORDERS + 2), np.int64)
+    counts = np.zeros((len(captions), 2 * BLEU_ORDERS + 2), np.int64)
     for i, (caption, reference) in enumerate(zip(captions, references, strict=True)):
         score = _bleu.sentence_score(" ".join(caption), [" ".join(reference)])
         counts[i] = [*score.counts, *score.totals, score.sys_len, score.ref_len]
     return counts
-
-
-def bleu_of(counts: NDArray[np.int64]) -> Figure:
-    """Corpus BLEU-4, 0 to 100, of counts [N, 10], with sacrebleu's smoothing (`exp`)."""
-    columns = counts.astype(np.float64)
-    return lambda weights: bleu_from_sums(weights @ columns)
-
-
-def bleu_from_sums(sums: Floats) -> Floats:
-    """BLEU-4, 0 to 100, of summed counts [B, 10]: `BLEU.compute_bleu`, over many at a time."""
-    matching, total = sums[:, :ORDERS], sums[:, ORDERS : 2 * ORDERS]
-    length, reference_length = sums[:, -2], sums[:, -1]
-    logs, halves = np.zeros(len(sums)), np.ones(len(sums))
-    for n in range(ORDERS):
-        none = matching[:, n] == 0
-        halves = np.where(none, 2 * halves, halves)
-        smoothed = np.where(none, 1 / halves, matching[:, n])
-        logs += np.log(smoothed / np.maximum(total[:, n], 1)) / ORDERS
-    with np.errstate(divide="ignore"):
-        brevity = np.minimum(1 - reference_length / np.maximum(length, 1e-9), 0)
-    scored = matching.any(axis=1) & (total > 0).all(axis=1)
-    return np.where(scored, 100 * np.exp(logs + brevity), 0.0)
 
 
 def rouge_l(captions: list[Tokens], references: list[Tokens]) -> Floats:

@@ -7,42 +7,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluation.likelihood import Likelihood
+from pipeline.evaluation.metrics import OF_A_ROW, Columns
 from pipeline.evaluation.references import GROUND_TRUTH, MODEL
-from pipeline.evaluation.scores import Columns
-from pipeline.evaluation.stories import Chunk, SplitStories
+from pipeline.evaluation.results import Record
+from pipeline.evaluation.stories import SplitStories
 
 DECIMALS = 6
-
-STORY_METRICS = (
-    "clipscore",
-    "ref_clipscore",
-    "clip_cosine_sentences",
-    "rank_same_story",
-    "rouge_l",
-    "cider_d",
-    "words",
-)
-"""Columns of the model's row that a record gives under `metrics`; the others have their own keys,
-or follow from the captions."""
+ELSEWHERE = ("clip_cosine", "judge_cosine", "rank", "finished", "bleu_counts")
+"""Columns of the model's row that have keys of their own in a record, or follow from its captions;
+`metrics` has the others that are a story's own."""
 
 
 def story_records(
     split: str,
-    chunk: Chunk,
     stories: SplitStories,
     captions: Mapping[str, list[str]],
     rows: Mapping[str, Columns],
     likely: Likelihood,
-) -> Iterator[dict[str, Any]]:
-    """One record per story of a chunk.
+) -> Iterator[Record]:
+    """One record per story.
 
     Args:
         captions: row -> the captions of these stories.
         rows: row -> the columns of these stories.
         likely: of the whole split.
     """
-    windows = chunk.windows
-    contexts = stories.contexts(windows)
+    windows, k = stories.windows, stories.windows.context.shape[1]
+    contexts = windows.captions(windows.context.reshape(-1))
     model = rows[MODEL]
     scores = {row: _rounded(columns["clip_cosine"]) for row, columns in rows.items()}
     judged = {
@@ -50,15 +41,18 @@ def story_records(
         for row, columns in rows.items()
         if "judge_cosine" in columns
     }
-    metrics = {name: _rounded(model[name]) for name in STORY_METRICS}
-    nats = {name: _rounded(values[chunk.place]) for name, values in likely.nats.items()}
+    own = [name for metric in OF_A_ROW if metric.interval for name in metric.needs if name in model]
+    metrics = {name: _rounded(model[name]) for name in own if name not in ELSEWHERE}
+    nats = {name: _rounded(values[stories.place]) for name, values in likely.nats.items()}
     for i, story in enumerate(windows.story):
+        places: list[Any] = stories.image_places(windows.context[i])
+        target: Any = stories.image_places(windows.target[i : i + 1])[0]
         yield {
             "split": split,
             "story_id": story,
-            "context": contexts[i],
-            "context_images": stories.image_places(windows.context[i]),
-            "target_image": stories.image_places(windows.target[i : i + 1])[0],
+            "context": contexts[i * k : (i + 1) * k],
+            "context_images": places,
+            "target_image": target,
             "reference": captions[GROUND_TRUTH][i],
             "prediction": captions[MODEL][i],
             "finished": bool(model["finished"][i]),
@@ -71,7 +65,7 @@ def story_records(
             "captions": {row: texts[i] for row, texts in captions.items()},
             "metrics": {name: values[i] for name, values in metrics.items()},
             "nats": {name: values[i] for name, values in nats.items()},
-            "target_tokens": int(likely.tokens[chunk.place[i]]),
+            "target_tokens": int(likely.tokens[stories.place[i]]),
         }
 
 

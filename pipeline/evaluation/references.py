@@ -4,39 +4,46 @@ A score alone says little, since CLIP gives a fair cosine to any caption of the 
 reference rows are a choice of one frame per story, whose caption stands in for the prediction.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 MODEL = "model"
-"""The model's own captions."""
-GROUND_TRUTH = "ground_truth"
-"""The target frame's own caption: the ceiling of an honest model."""
-SHUFFLED = "shuffled"
-"""The target caption of another story: the floor."""
-SAME_STORY = "same_story"
-"""The caption of another frame of the same story, drawn at random: knows the story, not the
-moment."""
-COPY_LAST = "copy_last"
-"""The caption of the last context frame: what a model gets for not predicting at all."""
-COPY_BEFORE_LAST = "copy_before_last"
-"""That of the last but one: films cut to and fro, so it is often the nearer one."""
-NEAREST_TRAIN = "nearest_train"
-"""The training caption nearest to the model's predicted text embedding: retrieval, no decoder."""
-NO_PREFIX = "no_prefix"
-"""The decoder with its prompt and no prefix: what the words alone foretell."""
+GROUND_TRUTH = "ground_truth"  # the ceiling of an honest model
+SHUFFLED = "shuffled"  # the floor
+SAME_STORY = "same_story"  # drawn at random: knows the story, not the moment
+COPY_LAST = "copy_last"  # what a model gets for not predicting at all
+COPY_BEFORE_LAST = "copy_before_last"  # often the nearer one, since films cut to and fro
+NEAREST_TRAIN = "nearest_train"  # nearest to the predicted text embedding: retrieval, no decoder
+NO_PREFIX = "no_prefix"  # what the words alone give
 
-ROWS = (
-    MODEL,
-    GROUND_TRUTH,
-    SHUFFLED,
-    SAME_STORY,
-    COPY_LAST,
-    COPY_BEFORE_LAST,
-    NEAREST_TRAIN,
-    NO_PREFIX,
-)
+
+class Row(NamedTuple):
+    """A row in words: its name in a sentence, and what its captions are."""
+
+    name: str
+    meaning: str
+
+
+ROWS = {
+    MODEL: Row("the model", "what this project trained"),
+    GROUND_TRUTH: Row("the true caption", "written by a person for this very frame"),
+    SHUFFLED: Row("another story’s caption", "a true caption, of the wrong story"),
+    SAME_STORY: Row("another frame’s caption", "true, but of another frame of the same story"),
+    COPY_LAST: Row("a copy of the last caption", "the caption of the frame just before"),
+    COPY_BEFORE_LAST: Row("a copy of the last but one", "two frames before; films cut back"),
+    NEAREST_TRAIN: Row("the nearest training caption", "looked up, not written"),
+    NO_PREFIX: Row("the model blindfolded", "the decoder with its prompt, without what CLIP saw"),
+}
+"""In the order of metrics_full.json."""
 GENERATED = (MODEL, NO_PREFIX)
 """Rows that the decoder writes."""
+
+
+def row_name(row: str) -> str:
+    """A row's name in a sentence; an unknown row keeps its own."""
+    return ROWS[row].name if row in ROWS else row.replace("_", " ")
 
 
 def derangement(count: int, seed: int) -> NDArray[np.int64]:

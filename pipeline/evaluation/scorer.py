@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.clip.frozen import FrozenClip
-from pipeline.features.cached_texts import CachedTexts
+from pipeline.features.embed import CachedTexts
 
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"'\u201d\u2019)\]]*\s+")
 

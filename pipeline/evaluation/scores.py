@@ -1,28 +1,23 @@
 """Every metric of every row for a pool of stories, as columns of one number a story.
 
 A pool is what captions are compared within: CIDEr-D counts in its true captions how rare an n-gram
-is, and distinct-n and self-BLEU look for repetition in it. Up to `POOL_STORIES` stories that is
+is, and distinct-n and self-BLEU look for repetition in it. Up to `CAPTION_POOL` stories that is
 the whole split; beyond it the figures are means over pools, and memory and time stay bounded.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.evaluation.clipscore import clipscore, cosine, mean_by_caption, ref_clipscore
 from pipeline.evaluation.diversity import distinct_ngrams, self_bleu, text_hash
-from pipeline.evaluation.overlap import bleu_counts, cider_d, rouge_l
+from pipeline.evaluation.metrics import Columns
+from pipeline.evaluation.overlap import bleu_counts, cider_d, forget, rouge_l, tokenize
 from pipeline.evaluation.ranks import ranks
 from pipeline.evaluation.scorer import CaptionScorer, TextVectors, sentences
 from pipeline.evaluation.targets import PoolTargets
-from pipeline.evaluation.tokens import forget, tokenize
 
-POOL_STORIES = 1000
-
-Columns = dict[str, NDArray[Any]]
-"""Name of a column -> [N] values of a row of captions, `bleu_counts` [N, 10]."""
+CAPTION_POOL = 1000
 
 
 def score_rows(

@@ -1,93 +1,49 @@
-"""Figures of a split with their intervals, the settings behind them, and the headline of it all."""
+"""Metrics of a split with their intervals, the settings behind them, and the headline of it all."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.evaluation.bootstrap import DRAWS, LEVEL, Figure, Interval, intervals
-from pipeline.evaluation.figures import OF_THE_CAPTIONS_TOGETHER
+from pipeline.evaluation.bootstrap import DRAWS, LEVEL, intervals
+from pipeline.evaluation.figures import Measure
 from pipeline.evaluation.judge import Judge
-from pipeline.evaluation.references import COPY_LAST, GROUND_TRUTH, MODEL, NO_PREFIX, SHUFFLED
+from pipeline.evaluation.metrics import HEADLINE, METRICS, Columns, row_figures, split_figures
+from pipeline.evaluation.overlap import TOKENIZER
+from pipeline.evaluation.results import SplitMeasures
 from pipeline.evaluation.scorer import CaptionScorer
-from pipeline.evaluation.tokens import TOKENIZER
 
 DECIMALS = 6
 
-Measured = dict[str, float | None]
-"""`value`, `low`, `high`; the last two None where there is no interval."""
-SplitSummary = dict[str, Any]
-"""`stories`; `rows`: row -> metric -> Measured; `figures`: name -> Measured."""
 
-HEADLINE = {
-    "clip_cosine": (MODEL, "clip_cosine"),
-    "clipscore": (MODEL, "clipscore"),
-    **{
-        f"clip_cosine_{row}": (row, "clip_cosine")
-        for row in (GROUND_TRUTH, SHUFFLED, COPY_LAST, NO_PREFIX)
-    },
-    "lift": "lift",
-    f"lift_{COPY_LAST}": f"lift_{COPY_LAST}",
-    f"lift_{NO_PREFIX}": f"lift_{NO_PREFIX}",
-    "judge_lift": "judge_lift",
-    "r1": (MODEL, "r1"),
-    "cider_d": (MODEL, "cider_d"),
-    "words": (MODEL, "words"),
-    "distinct": (MODEL, "distinct"),
-    **{
-        name: name
-        for name in (
-            "loss",
-            "nll",
-            "loss_img",
-            "loss_align",
-            "nll_other_prefix",
-            "image_r1",
-            "image_r1_copy_last",
-            "d_accuracy_generated",
-            "d_accuracy_shuffled",
-        )
-    },
-}
-"""Names in metrics.json -> a row's metric, or a figure."""
+def summarise(rows: Mapping[str, Columns], own: Columns, stories: int, seed: int) -> SplitMeasures:
+    """Work out every metric and its interval; all see the same draws.
 
-
-def summarise(
-    rows: Mapping[str, Mapping[str, Figure]],
-    figures: Mapping[str, Figure],
-    losses: Mapping[str, float],
-    stories: int,
-    seed: int,
-) -> SplitSummary:
-    """Work out every figure and its interval; all see the same draws."""
-    every = {(row, name): figure for row, of in rows.items() for name, figure in of.items()}
-    every |= {("", name): figure for name, figure in figures.items()}
-    told = {
-        key: _measured(interval, with_interval=key[1] not in OF_THE_CAPTIONS_TOGETHER)
-        for key, interval in intervals(every, stories, seed).items()
-    }
-    alone = {name: Interval(value, None, None) for name, value in losses.items()}
-    return {
-        "stories": stories,
-        "rows": {
-            row: {name: told[row, name] for name in of if (row, name) in told}
-            for row, of in rows.items()
-        },
-        "figures": {name: told["", name] for name in figures if ("", name) in told}
-        | {name: _measured(value) for name, value in alone.items()},
+    Args:
+        rows: row -> its columns. own: the split's columns, as `split_figures` takes them.
+    """
+    figures = {(row, name): f for row, of in rows.items() for name, f in row_figures(of).items()}
+    figures |= {("", name): figure for name, figure in split_figures(rows, own).items()}
+    measures = {
+        key: _rounded(measure, METRICS[key[1]].interval)
+        for key, measure in intervals(figures, stories, seed).items()
     }
 
+    def of(row: str) -> dict[str, Measure]:
+        return {name: measure for (of, name), measure in measures.items() if of == row}
 
-def headline(summary: SplitSummary) -> dict[str, float]:
+    return SplitMeasures(stories, {row: of(row) for row in rows}, of(""))
+
+
+def headline(split: SplitMeasures) -> dict[str, float]:
     """The flat numbers of metrics.json: the few that one looks at first."""
     flat: dict[str, float] = {}
-    for name, where in HEADLINE.items():
-        source = summary["figures"] if isinstance(where, str) else summary["rows"].get(where[0], {})
-        found = source.get(where if isinstance(where, str) else where[1])
-        if found is None:
+    for name in HEADLINE:
+        measure = split.measure(name)
+        if measure is None:
             continue
-        flat[name] = found["value"]
-        if name == "lift" and found["low"] is not None:
-            flat |= {"lift_low": found["low"], "lift_high": found["high"]}
-    return flat | {"stories": summary["stories"]}
+        flat[name] = measure.value
+        if name == "lift" and measure.low is not None and measure.high is not None:
+            flat |= {"lift_low": measure.low, "lift_high": measure.high}
+    return flat | {"stories": split.stories}
 
 
 def settings(scorer: CaptionScorer, judge: Judge | None, seed: int) -> dict[str, Any]:
@@ -103,9 +59,7 @@ def settings(scorer: CaptionScorer, judge: Judge | None, seed: int) -> dict[str,
     }
 
 
-def _measured(interval: Interval, with_interval: bool = True) -> Measured:
-    low, high = (interval.low, interval.high) if with_interval else (None, None)
-    return {
-        name: None if value is None else round(value, DECIMALS)
-        for name, value in (("value", interval.value), ("low", low), ("high", high))
-    }
+def _rounded(measure: Measure, with_interval: bool) -> Measure:
+    low, high = (measure.low, measure.high) if with_interval else (None, None)
+    ends = [None if end is None else round(end, DECIMALS) for end in (low, high)]
+    return Measure(round(measure.value, DECIMALS), *ends)

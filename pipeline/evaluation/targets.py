@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pipeline.evaluation.judge import Judge
 from pipeline.evaluation.ranks import ranks
-from pipeline.evaluation.stories import Chunk, SplitStories
+from pipeline.evaluation.stories import SplitStories
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class SplitTargets:
     @classmethod
     def of(cls, stories: SplitStories) -> "SplitTargets":
         rows = stories.windows.target
-        return cls(stories.image_features(rows), stories.image_contents(rows))
+        return cls(stories.windows.image_features(rows), stories.image_contents(rows))
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,16 @@ class StoryFrames:
     """Number of the target within its story, [N]."""
 
     @classmethod
-    def of(cls, stories: SplitStories, chunk: Chunk) -> "StoryFrames":
-        first = chunk.windows.context[:, 0]
+    def of(cls, stories: SplitStories) -> "StoryFrames":
+        first = stories.windows.context[:, 0]
         rows = np.concatenate(
-            [np.arange(start, start + n) for start, n in zip(first, chunk.sizes, strict=True)]
+            [np.arange(start, start + n) for start, n in zip(first, stories.sizes, strict=True)]
         )
         return cls(
-            stories.image_features(rows),
+            stories.windows.image_features(rows),
             stories.image_contents(rows),
-            chunk.sizes,
-            chunk.windows.target - first,
+            stories.sizes,
+            stories.windows.target - first,
         )
 
     def ranks(self, queries: NDArray[np.floating]) -> NDArray[np.int64]:
@@ -79,15 +79,13 @@ class PoolTargets:
     split: SplitTargets
 
     @classmethod
-    def of(
-        cls, stories: SplitStories, chunk: Chunk, split: SplitTargets, judge: Judge | None
-    ) -> "PoolTargets":
-        rows = chunk.windows.target
+    def of(cls, stories: SplitStories, split: SplitTargets, judge: Judge | None) -> "PoolTargets":
+        windows = stories.windows
         return cls(
-            stories.captions(rows),
-            chunk.place,
-            None if judge is None else judge.images(stories.image_keys(rows)),
-            StoryFrames.of(stories, chunk),
+            windows.captions(windows.target),
+            stories.place,
+            None if judge is None else judge.images(windows.image_keys(windows.target)),
+            StoryFrames.of(stories),
             split,
         )
 

@@ -2,93 +2,54 @@
 
 It lives outside the repository (`$STORYCACHE_HOME`, default ~/.cache/storycache), so that a killed
 run goes on where it was and a queued experiment or a second clone encodes nothing twice. One
-folder per modality and encoder fingerprint, one file per finished chunk, in the format of the
-feature shards. Files are only ever added, whole and under the name of their content, so any number
-of processes may share a cache.
+folder per modality and encoder fingerprint, a feature shard per finished chunk.
 """
 
-import hashlib
-import sys
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, Float16
 
-from pipeline.common.errors import UserError
-from pipeline.common.home import in_home, storycache_home
-from pipeline.features.store import KeyIndex, UnreadableShardError, read_shard, write_shard
+from pipeline.common.chunks import ChunkCache
+from pipeline.common.files import UnreadableError
+from pipeline.common.home import storycache_home
+from pipeline.common.keys import Keys
+from pipeline.features.store import Shard, write_shard
 
 
-class EncodeCache:
+class EncodeCache(ChunkCache[Shard]):
     """The embeddings of one modality by one encoder."""
 
     def __init__(self, modality: str, fingerprint: str, home: Path | None = None) -> None:
-        self.fingerprint = fingerprint
-        self.modality = modality
-        folder = f"{modality}-{fingerprint[:16]}"
-        self.folder = (home or storycache_home()) / "embeddings" / folder
-        self._files: list[Path] = []
-        self._file_of = np.zeros(0, np.int64)
-        self._row_of = np.zeros(0, np.int64)
-        self._index = KeyIndex(np.zeros((0, 32), np.uint8))
+        self.attributes = {"fingerprint": fingerprint, "modality": modality}
+        folder = (home or storycache_home()) / "embeddings" / f"{modality}-{fingerprint[:16]}"
+        super().__init__(folder)
 
-    def scan(self) -> None:
-        """Read which keys the cache holds; damaged files are named on stderr and left out."""
-        self._files, keys = [], []
-        for path in sorted(self.folder.glob("*.h5")):
-            found = self._read(path)
-            if found is not None:
-                self._files.append(path)
-                keys.append(found[0])
-        sizes = [len(part) for part in keys]
-        self._file_of = np.repeat(np.arange(len(sizes)), sizes)
-        self._row_of = np.concatenate([np.arange(n) for n in sizes] or [np.zeros(0, np.int64)])
-        self._index = KeyIndex(np.concatenate(keys or [np.zeros((0, 32), np.uint8)]))
+    def open_chunk(self, path: Path) -> tuple[Keys, Shard]:
+        shard = Shard.open(path)
+        if shard.attributes.get("fingerprint") != self.attributes["fingerprint"]:
+            raise UnreadableError("it is of another encoder")
+        return shard.keys, shard
 
-    def contains(self, keys: np.ndarray) -> np.ndarray:
-        """Which of the keys, uint8 [N, 32], were there at the last scan: bool [N]."""
-        return self._index.find(keys) >= 0
-
-    def add(self, keys: np.ndarray, embeddings: np.ndarray) -> None:
-        """Keep a finished chunk: keys uint8 [N, 32], embeddings [N, D] of unit norm.
+    def add(self, keys: Keys, embeddings: Float[np.ndarray, "n d"]) -> None:
+        """Keep a finished chunk; the embeddings are of unit norm.
 
         Raises:
             UserError: if the cache cannot be written to, or an embedding is not finite.
         """
-        name = hashlib.sha256(np.ascontiguousarray(keys).data).hexdigest()[:32]
-        attributes = {"fingerprint": self.fingerprint, "modality": self.modality}
-        with in_home():
-            # A file of this name holds the same keys: writing it again replaces a damaged one.
-            write_shard(self.folder / f"{name}.h5", keys, embeddings, attributes)
+        with self.adding(keys) as path:
+            write_shard(path, keys, embeddings, self.attributes)
 
-    def read(self, keys: np.ndarray) -> np.ndarray:
-        """Embeddings of keys that were there at the last scan: float16 [N, D].
+    def read(self, keys: Keys) -> Float16[np.ndarray, "n d"]:
+        """Embeddings of keys that are there, at least one.
 
         Raises:
             UserError: if some are not there (any more).
         """
-        rows = self._index.find(keys)
-        parts: dict[int, np.ndarray] = {}
-        if len(rows) and rows.min() >= 0:
-            for number in np.unique(self._file_of[rows]):
-                found = self._read(self._files[number])
-                if found is not None:
-                    parts[int(number)] = found[1]
-        if not parts or set(self._file_of[rows].tolist()) != set(parts):
-            raise UserError(f"the encode cache {self.folder} changed under this run; run it again")
-        dim = next(iter(parts.values())).shape[1]
-        result = np.empty((len(rows), dim), np.float16)
-        for number, embeddings in parts.items():
-            here = np.flatnonzero(self._file_of[rows] == number)
-            result[here] = embeddings[self._row_of[rows[here]]]
+        result = np.empty((0, 0), np.float16)
+        with self.unchanged():
+            for shard, here, rows in self.find(keys):
+                if not len(result):
+                    result = np.empty((len(keys), shard.dim), np.float16)
+                result[here] = shard.read(rows)
         return result
-
-    def _read(self, path: Path) -> tuple[np.ndarray, np.ndarray] | None:
-        try:
-            keys, embeddings, attributes = read_shard(path)
-        except UnreadableShardError as error:
-            print(f"warning: ignoring {path}: {error}", file=sys.stderr)
-            return None
-        if attributes.get("fingerprint") != self.fingerprint:
-            print(f"warning: ignoring {path}: it is of another encoder", file=sys.stderr)
-            return None
-        return keys, embeddings

@@ -1,8 +1,8 @@
 """Work ahead of a consumer in a thread, with a bound on what may pile up."""
 
-import queue
-import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -10,52 +10,31 @@ Item = TypeVar("Item")
 
 
 @contextmanager
-def prefetched(items: Iterator[Item], depth: int) -> Iterator[Iterator[Item]]:
-    """Run an iterator in a thread of its own, at most `depth` items ahead of the consumer.
+def prefetched(items: Generator[Item, None, None], depth: int) -> Iterator[Iterator[Item]]:
+    """Run a generator in a thread of its own, at most `depth` items ahead of the consumer.
 
-    Exceptions reach the consumer in their place. The thread ends with the `with` block, however
-    that is left.
+    Exceptions reach the consumer in their place. The thread ends and the generator is closed with
+    the `with` block, however that is left.
     """
-    ready: queue.Queue[tuple[bool, Item | BaseException | None]] = queue.Queue(maxsize=depth)
-    stop = threading.Event()
+    with ThreadPoolExecutor(1) as thread:
+        ahead: deque[Future[Item]] = deque()
 
-    def put(more: bool, value: Item | BaseException | None) -> bool:
-        while not stop.is_set():
-            try:
-                ready.put((more, value), timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
+        def ask() -> None:
+            ahead.append(thread.submit(next, items))
 
-    def produce() -> None:
-        error: BaseException | None = None
+        def consume() -> Iterator[Item]:
+            while True:
+                try:
+                    item = ahead.popleft().result()
+                except StopIteration:
+                    return
+                ask()
+                yield item
+
+        for _ in range(depth):
+            ask()
         try:
-            for item in items:
-                if not put(True, item):
-                    break
-        except BaseException as raised:
-            error = raised
+            yield consume()
         finally:
-            close = getattr(items, "close", None)
-            if close is not None:
-                close()
-        put(False, error)
-
-    def consume() -> Iterator[Item]:
-        while True:
-            more, value = ready.get()
-            if more:
-                yield value  # type: ignore[misc]
-            elif isinstance(value, BaseException):
-                raise value
-            else:
-                return
-
-    thread = threading.Thread(target=produce, daemon=True)
-    thread.start()
-    try:
-        yield consume()
-    finally:
-        stop.set()
-        thread.join()
+            thread.shutdown(cancel_futures=True)
+            items.close()

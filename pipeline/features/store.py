@@ -8,6 +8,7 @@ time stamps, one fixed file format version.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,73 +16,36 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Float, Float16, Float32, Int64, UInt8
 
 from pipeline.common.errors import UserError
-from pipeline.common.files import reading, write_bytes, writing
-from pipeline.common.hdf5 import UnreadableError, open_sealed, sealed_bytes
+from pipeline.common.files import UnreadableError, reading, write_bytes, writing
+from pipeline.common.hdf5 import open_sealed, sealed_bytes
+from pipeline.common.keys import KeyIndex, Keys, as_keys
 
 FORMAT_VERSION = 2
 SHARD_ROWS = 8192
 BLOCK_ROWS = 1024
 """Rows of a shard that are read at a time."""
-KEY_BYTES = 32
+REMEDY = "run the embed stages (dvc repro)"
 
 
-class UnreadableShardError(Exception):
-    """A file that is no complete shard; the message says why."""
-
-
-def key_array(column: pa.ChunkedArray | pa.Array) -> np.ndarray:
-    """A column of 32-byte keys as uint8 [N, 32]."""
-    return _as_key_array(column.to_pylist())
-
-
-def _as_key_array(keys: Sequence[bytes] | np.ndarray) -> np.ndarray:
-    if len(keys) == 0:
-        return np.zeros((0, KEY_BYTES), np.uint8)
-    if isinstance(keys, np.ndarray):
-        array = np.ascontiguousarray(keys, np.uint8)
-    else:
-        array = np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1)
-    if array.ndim != 2 or array.shape[1] != KEY_BYTES:
-        raise ValueError(f"keys must be N x {KEY_BYTES} bytes, not {array.shape}")
-    return array
-
-
-class KeyIndex:
-    """Finds keys among N known ones by binary search; of equal known keys the first counts."""
-
-    def __init__(self, keys: np.ndarray) -> None:
-        """Index uint8 [N, 32]."""
-        flat = _flat(keys)
-        self._order = np.argsort(flat, kind="stable")
-        self._sorted = flat[self._order]
-
-    def find(self, keys: Sequence[bytes] | np.ndarray) -> np.ndarray:
-        """Row of each key among the known ones, or -1: int64 [len(keys)]."""
-        wanted = _flat(_as_key_array(keys))
-        if len(self._sorted) == 0:
-            return np.full(len(wanted), -1, np.int64)
-        place = np.searchsorted(self._sorted, wanted).clip(max=len(self._sorted) - 1)
-        return np.where(self._sorted[place] == wanted, self._order[place], -1)
-
-
-def _flat(keys: np.ndarray) -> np.ndarray:
-    # NumPy drops trailing zero bytes of S32 when it compares, on both sides alike, so that keys of
-    # one length are equal exactly if their bytes are.
-    flat: np.ndarray = np.ascontiguousarray(keys).view(f"S{KEY_BYTES}").reshape(-1)
-    return flat
+def key_array(column: pa.ChunkedArray | pa.Array) -> Keys:
+    """A column of 32-byte keys."""
+    return as_keys(column.to_pylist())
 
 
 def write_shard(
-    path: Path, keys: np.ndarray, embeddings: np.ndarray, attributes: Mapping[str, Any]
+    path: Path,
+    keys: Keys,
+    embeddings: Float[np.ndarray, "n d"],
+    attributes: Mapping[str, Any],
 ) -> None:
     """Write one shard; it appears under its name when it is complete and flushed.
 
     Args:
         path: its final name.
-        keys: uint8 [N, 32].
-        embeddings: [N, D], unit norm; stored as float16.
+        embeddings: of unit norm; stored as float16.
         attributes: what the encoder says of itself (`FrozenClip.settings`), and its fingerprint.
 
     Raises:
@@ -89,7 +53,7 @@ def write_shard(
             cannot be written.
     """
     with np.errstate(over="ignore"):  # found below
-        keys, stored = _as_key_array(keys), np.ascontiguousarray(embeddings, np.float16)
+        keys, stored = as_keys(keys), np.ascontiguousarray(embeddings, np.float16)
     if len(keys) != len(stored):
         raise ValueError(f"{len(keys)} keys for {len(stored)} embeddings")
     bad = np.flatnonzero(~np.isfinite(stored).all(axis=1))
@@ -103,40 +67,76 @@ def write_shard(
     write_bytes(path, sealed_bytes({"key": keys, "embedding": stored}, {**own, **attributes}))
 
 
-def read_shard(
-    path: Path, rows: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Read one shard and check it whole, but hold no more of it than is asked for.
+@dataclass(frozen=True)
+class Shard:
+    """A shard that was found whole; of its embeddings, those that are asked for are read."""
 
-    Args:
-        path: its name.
-        rows: int64 [M], the rows whose embeddings are wanted, in any order; None for all N.
+    path: Path
+    keys: Keys
+    attributes: dict[str, Any]
+    dim: int
+    """D."""
+    _start: int
+    """Where the embeddings begin in the file."""
+    _state: tuple[int, ...]
+    """What the file system said of the file that was checked."""
 
-    Returns:
-        keys uint8 [N, 32], embeddings float16 [M, D], and the attributes.
+    @classmethod
+    def open(cls, path: Path) -> Shard:
+        """Check a shard from end to end, and read its keys.
 
-    Raises:
-        UnreadableShardError: if the file is truncated, damaged, or of another format version.
-    """
-    try:
+        Raises:
+            OSError: it cannot be read; an `UnreadableError` where it is truncated, damaged, or of
+                another format version.
+        """
+        state = _state(path.stat())
         with open_sealed(path) as file:
             attributes = dict(file.attrs)
             if attributes.get("format_version") != FORMAT_VERSION:
                 raise UnreadableError(f"format version {attributes.get('format_version')}")
-            keys, stored = file["key"][()], file["embedding"]
-            wanted = np.arange(len(stored)) if rows is None else rows
-            embeddings = np.empty((len(wanted), *stored.shape[1:]), stored.dtype)
-            for start in range(0, len(stored) if len(wanted) else 0, BLOCK_ROWS):
-                block = stored[start : start + BLOCK_ROWS]
-                here = np.flatnonzero((wanted >= start) & (wanted < start + len(block)))
-                embeddings[here] = block[wanted[here] - start]
-    except (OSError, UnreadableError) as error:
-        raise UnreadableShardError(str(error).splitlines()[0]) from error
-    return keys, embeddings, attributes
+            stored = file["embedding"]
+            return cls(
+                path, file["key"][()], attributes, stored.shape[1], stored.id.get_offset(), state
+            )
+
+    def read(self, rows: Int64[np.ndarray, " m"]) -> Float16[np.ndarray, "m d"]:
+        """The embeddings of some rows, in their order.
+
+        The library has no part in it: over a file that was damaged after `open` it may crash or
+        never end. A file that is another than the one that was checked is checked anew.
+
+        Raises:
+            OSError: as `open`, or it has become another shard.
+        """
+        result = np.empty((len(rows), self.dim), np.float16)
+        with self.path.open("rb") as file:
+            if _state(os.fstat(file.fileno())) != self._state:
+                return self._opened_again().read(rows)
+            for start in range(0, len(self.keys), BLOCK_ROWS):
+                here = np.flatnonzero((rows >= start) & (rows < start + BLOCK_ROWS))
+                if len(here):
+                    block = np.empty((min(BLOCK_ROWS, len(self.keys) - start), self.dim), "<f2")
+                    file.seek(self._start + start * block.strides[0])
+                    if file.readinto(block.data) < block.nbytes:
+                        raise UnreadableError("it is cut short")
+                    result[here] = block[rows[here] - start]
+        return result
+
+    def _opened_again(self) -> Shard:
+        again = Shard.open(self.path)
+        if again.attributes != self.attributes or not np.array_equal(again.keys, self.keys):
+            raise UnreadableError("it is another one than before")
+        return again
+
+
+def _state(of_file: os.stat_result) -> tuple[int, ...]:
+    return of_file.st_dev, of_file.st_ino, of_file.st_size, of_file.st_mtime_ns
 
 
 def publish_shards(
-    folder: Path, shards: Iterable[tuple[np.ndarray, np.ndarray]], attributes: Mapping[str, Any]
+    folder: Path,
+    shards: Iterable[tuple[UInt8[np.ndarray, "_ 32"], Float[np.ndarray, "_ d"]]],
+    attributes: Mapping[str, Any],
 ) -> None:
     """Write shards as 00000.h5, 00001.h5, ... and remove what an older run left beyond them."""
     names = set()
@@ -155,44 +155,40 @@ class FeatureStore:
     """The published features of one modality, opened for reading."""
 
     folder: Path
-    attributes: dict[str, Any]
-    """As `FrozenClip.settings` wrote them; `FrozenClip.rebuild` makes the encoder from them."""
-    keys: np.ndarray
-    """uint8 [N, 32], in the order of the store."""
-    _shards: list[Path]
-    _starts: np.ndarray
+    _shards: list[Shard]
     _index: KeyIndex
 
     @classmethod
     def open(cls, folder: Path) -> FeatureStore:
-        """Read the keys and attributes of every shard in `folder`.
+        """Check every shard in `folder`, and read the keys and attributes.
 
         Raises:
             UserError: if there is no shard, one is damaged, or they are of different encoders.
         """
-        with reading(folder, "run the embed stages (dvc repro)"):
+        with reading(folder, REMEDY):
             paths = sorted(path for path in Path(folder).iterdir() if path.suffix == ".h5")
         if not paths:
-            raise UserError(f"{folder} has no feature shards; run the embed stages (dvc repro)")
-        keys: list[np.ndarray] = []
-        attributes: dict[str, Any] = {}
+            raise UserError(f"{folder} has no feature shards; {REMEDY}")
+        shards: list[Shard] = []
         for path in paths:
-            try:
-                shard_keys, _, shard_attributes = read_shard(path, np.empty(0, np.int64))
-            except UnreadableShardError as error:
-                raise UserError(
-                    f"{path} cannot be read ({error}); delete {folder} and run dvc repro"
-                ) from error
-            if attributes and shard_attributes != attributes:
+            with reading(path, REMEDY):
+                shards.append(Shard.open(path))
+            if shards[-1].attributes != shards[0].attributes:
                 raise UserError(
                     f"{path} was written by another encoder than {paths[0].name}; delete {folder} "
                     "and run dvc repro"
                 )
-            attributes = shard_attributes
-            keys.append(shard_keys)
-        starts = np.cumsum([0] + [len(part) for part in keys])
-        every = np.concatenate(keys)
-        return cls(Path(folder), attributes, every, paths, starts, KeyIndex(every))
+        return cls(Path(folder), shards, KeyIndex(*(shard.keys for shard in shards)))
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """As `FrozenClip.settings` wrote them; `FrozenClip.rebuild` makes the encoder from them."""
+        return self._shards[0].attributes
+
+    @property
+    def keys(self) -> Keys:
+        """All keys, in the order of the store."""
+        return np.concatenate([shard.keys for shard in self._shards])
 
     @property
     def dim(self) -> int:
@@ -215,19 +211,17 @@ class FeatureStore:
         return str(self.attributes["revision"]) or None
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return sum(len(shard.keys) for shard in self._shards)
 
-    def lookup(self, keys: Sequence[bytes] | np.ndarray) -> np.ndarray:
+    def lookup(self, keys: Sequence[bytes] | Keys) -> Float32[np.ndarray, "n d"]:
         """Embeddings of `keys`, in their order; a key may be asked for more than once.
 
-        Args:
-            keys: N times 32 bytes, or uint8 [N, 32].
-
         Returns:
-            float32 [N, D]: the stored float16 values, unit norm to within their rounding.
+            The stored float16 values, unit norm to within their rounding.
 
         Raises:
-            UserError: if some keys are not in the store; says how many.
+            UserError: if some keys are not in the store (says how many), or a shard is no longer
+                readable.
         """
         rows = self._index.find(keys)
         missing = int(np.count_nonzero(rows < 0))
@@ -237,8 +231,7 @@ class FeatureStore:
                 "than the stories, run dvc repro"
             )
         result = np.empty((len(rows), self.dim), np.float32)
-        shard_of = np.searchsorted(self._starts, rows, side="right") - 1
-        for number in np.unique(shard_of):
-            here = np.flatnonzero(shard_of == number)
-            _, result[here], _ = read_shard(self._shards[number], rows[here] - self._starts[number])
+        for number, here, rows_in_shard in self._index.by_part(rows):
+            with reading(self._shards[number].path, REMEDY):
+                result[here] = self._shards[number].read(rows_in_shard)
         return result

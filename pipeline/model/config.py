@@ -38,6 +38,11 @@ class GeneratorConfig(BaseModel):
         """Embeddings in front of the prompt, P."""
         return self.decoder.n_prefix + (self.k if self.decoder.frame_prefix else 0)
 
+    def at(self, decoder: str) -> "GeneratorConfig":
+        """The same with its language model somewhere else; its digest has to be the same."""
+        moved = self.decoder.model_copy(update={"model": decoder})
+        return self.model_copy(update={"decoder": moved})
+
     def write(self, path: Path) -> None:
         """Write the config as JSON."""
         write_json(path, self.model_dump(mode="json", by_alias=True))
@@ -45,7 +50,7 @@ class GeneratorConfig(BaseModel):
     @classmethod
     def read(cls, path: Path) -> "GeneratorConfig":
         """Read what `write` wrote; raises UserError if it is missing or not of this version."""
-        return _validated(cls, read_json(path, remedy(path.parent)), path)
+        return validated(cls, read_json(path, remedy(path.parent)), path)
 
 
 class Batches(BaseModel):
@@ -65,13 +70,14 @@ class Trained(BaseModel):
     @classmethod
     def read(cls, folder: Path) -> "Trained":
         """Of a model folder; raises UserError if it does not say so."""
-        return _validated(cls, read_params(folder), folder / PARAMS_FILE)
+        return validated(cls, read_params(folder), folder / PARAMS_FILE)
 
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def _validated(model: type[Model], values: Any, path: Path) -> Model:
+def validated(model: type[Model], values: Any, path: Path) -> Model:
+    """`values`, read from `path` in a model folder, as `model`; UserError where a key is amiss."""
     try:
         found = model.model_validate(values)
         problem = next((f"{'.'.join(key)}: missing" for key in unset_keys(found)), None)

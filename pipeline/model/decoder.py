@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -70,8 +71,10 @@ class PrefixDecoder(nn.Module):
             self.lm.eval()
         return self
 
-    def prefix(self, positions: Tensor, z: Tensor) -> Tensor:
-        """positions [B, K, d_model] and z [B, d_model] to prefix embeddings [B, P, H].
+    def prefix(
+        self, positions: Float[Tensor, "b k d_model"], z: Float[Tensor, "b d_model"]
+    ) -> Float[Tensor, "b p h"]:
+        """The encoder's positions and their mean to prefix embeddings.
 
         These are in the LM's dtype; what is trained in front of it stays in float32.
         """
@@ -81,8 +84,10 @@ class PrefixDecoder(nn.Module):
             parts.append(self.frame_norm(self.from_frame(positions)))
         return (torch.cat(parts, dim=1) * self.word_scale).to(self.lm.dtype)
 
-    def embed(self, prefix: Tensor | None, ids: Tensor) -> Tensor:
-        """Opening, prefix [B, P, H] (or none) and token ids [B, L] as embeddings [B, O+P+L, H]."""
+    def embed(
+        self, prefix: Float[Tensor, "b p h"] | None, ids: Int64[Tensor, "b l"]
+    ) -> Float[Tensor, "b length h"]:
+        """Opening, prefix (or none) and token ids, one after the other, as embeddings."""
         embed = self.lm.get_input_embeddings()
         parts = [] if prefix is None else [prefix]
         if len(self.opening):
@@ -91,23 +96,22 @@ class PrefixDecoder(nn.Module):
 
     def token_nll(
         self,
-        prefix: Tensor | None,
-        prompt_ids: Tensor,
-        prompt_mask: Tensor,
-        target_ids: Tensor,
-        target_mask: Tensor,
-    ) -> Tensor:
+        prefix: Float[Tensor, "b p h"] | None,
+        prompt_ids: Int64[Tensor, "b s"],
+        prompt_mask: Bool[Tensor, "b s"],
+        target_ids: Int64[Tensor, "b t"],
+        target_mask: Bool[Tensor, "b t"],
+    ) -> Float[Tensor, "b t"]:
         """Negative log-likelihood in nats of each target token, given all before it.
 
         Args:
-            prefix: [B, P, H], or None for the LM with its prompt alone.
-            prompt_ids, prompt_mask: [B, S], padded on the right; every prompt has a token.
-            target_ids, target_mask: [B, T], padded on the right.
+            prefix: None for the LM with its prompt alone.
+            prompt_ids, prompt_mask: padded on the right; every prompt has a token.
+            target_ids, target_mask: padded on the right.
 
         Returns:
-            [B, T], zero where `target_mask` is false.
+            zero where `target_mask` is false.
         """
-        prompt_mask, target_mask = prompt_mask.bool(), target_mask.bool()
         prompt_length = prompt_mask.sum(dim=1)
         ids = _join(prompt_ids, prompt_length, target_ids, target_mask.sum(dim=1))
         embeds = self.embed(prefix, ids)
@@ -130,8 +134,8 @@ class PrefixDecoder(nn.Module):
 
 
 @torch.no_grad()
-def all_words(lm: Any) -> Tensor:
-    """The embeddings of the whole vocabulary as the LM reads them, float32 [V, H].
+def all_words(lm: Any) -> Float[Tensor, "v h"]:
+    """The embeddings of the whole vocabulary as the LM reads them, float32.
 
     Asked of the layer: in some LMs it scales what its weights say.
     """

@@ -1,8 +1,9 @@
 """The model folder: what a trained generator is on disk.
 
-`config.json` (shape, and the decoder by name), `model.safetensors` (trained weights alone, sorted
-by name, the same bytes for the same weights), `params.json` (the parameters that made it) and
-`SHA256SUMS`, by which they are checked before they are used.
+`config.json` (shape, and the decoder by name), `encoder.json` (the CLIP by name),
+`model.safetensors` (trained weights alone, sorted by name, the same bytes for the same weights),
+`params.json` (the parameters that made it) and `SHA256SUMS`, by which they are checked before they
+are used.
 """
 
 from pathlib import Path
@@ -16,6 +17,7 @@ from pipeline.common.checksums import replacing_folder
 from pipeline.common.errors import UserError
 from pipeline.common.files import replacing, write_json
 from pipeline.model.config import GeneratorConfig
+from pipeline.model.encoder import Encoder
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.layout import (
     CONFIG_FILE,
@@ -26,18 +28,23 @@ from pipeline.model.layout import (
 )
 
 
-def save_generator(folder: Path, generator: StoryGenerator, params: dict[str, Any]) -> None:
+def save_generator(
+    folder: Path, generator: StoryGenerator, params: dict[str, Any], encoder: Encoder
+) -> None:
     """Write the whole folder beside its place, then put it there; an older one is replaced.
 
     Raises:
         CannotWriteError: the disk is full, or does not let this user write.
     """
     with replacing_folder(folder) as partial:
-        write_generator(partial, generator, params)
+        write_generator(partial, generator, params, encoder)
 
 
-def write_generator(folder: Path, generator: StoryGenerator, params: dict[str, Any]) -> None:
+def write_generator(
+    folder: Path, generator: StoryGenerator, params: dict[str, Any], encoder: Encoder
+) -> None:
     """Write the files of a generator into `folder`, which `replacing_folder` gives."""
+    encoder.write(folder)
     generator.config.write(folder / CONFIG_FILE)
     weights = {n: t.contiguous() for n, t in generator.trainable_state().items()}
     size = sum(tensor.nbytes for tensor in weights.values())
@@ -47,13 +54,17 @@ def write_generator(folder: Path, generator: StoryGenerator, params: dict[str, A
 
 
 def load_generator(
-    folder: Path, device: torch.device, dims: tuple[int, int] | None = None
+    folder: Path,
+    device: torch.device,
+    dims: tuple[int, int] | None = None,
+    decoder: str | None = None,
 ) -> StoryGenerator:
     """A trained generator in eval mode.
 
     Args:
         folder: what `save_generator` wrote.
         dims: widths of the image and text features it is to read, if they are to be checked.
+        decoder: where its language model lies now, if not where it was when this was trained.
 
     Raises UserError when a file is missing or not what was written, the decoder cannot be found,
     or `dims` are not the widths that it was trained on.
@@ -72,6 +83,8 @@ def load_generator(
         raise UserError(
             f"{folder / WEIGHTS_FILE} is broken ({error}): delete {folder} and {remedy(folder)}"
         ) from error
+    if decoder is not None:
+        config = config.at(decoder)
     generator = StoryGenerator.from_config(config)
     generator.load_trainable(state)
     return generator.to(device).eval()

@@ -1,7 +1,10 @@
-"""The encoder over the context: K frames in, K positions and one pooled vector out."""
+"""The encoder over the context, K frames in, K positions and one pooled vector out; and the heads
+that predict the target frame in CLIP's space from that vector."""
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pipeline.model.config import GeneratorConfig
 
@@ -41,16 +44,10 @@ class FusionEncoder(nn.Module):
             layer, fusion.layers, norm=nn.LayerNorm(fusion.d_model), enable_nested_tensor=False
         )
 
-    def forward(self, images: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode a batch of contexts.
-
-        Args:
-            images: [B, K, dim_image], unit norm.
-            texts: [B, K, dim_text], unit norm.
-
-        Returns:
-            The encoder's positions [B, K, d_model] and their mean z [B, d_model].
-        """
+    def forward(
+        self, images: Float[Tensor, "b k dim_image"], texts: Float[Tensor, "b k dim_text"]
+    ) -> tuple[Float[Tensor, "b k d_model"], Float[Tensor, "b d_model"]]:
+        """Encode a batch of contexts, unit norm: the encoder's positions, and their mean z."""
         # Unit-norm vectors have components of 1/sqrt(D): bring them to unit variance, on which
         # the usual initialisation of a Linear rests.
         scaled = [x * dim**0.5 for x, dim in zip((images, texts), self.dims, strict=True)]
@@ -59,3 +56,22 @@ class FusionEncoder(nn.Module):
             tokens = tokens + self.position
         positions = self.transformer(self.drop(tokens))
         return positions, positions.mean(dim=1)
+
+
+class EmbeddingHead(nn.Module):
+    """MLP from the pooled context to a unit-norm embedding.
+
+    The generator has two: one for the target's image embedding, one for its caption's text
+    embedding. CLIP's image and text embeddings lie in different cones, so that one head drawn
+    towards both ends near the text and far from the image.
+    """
+
+    def __init__(self, d_model: int, dim: int):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(d_model, 2 * d_model), nn.GELU(), nn.Linear(2 * d_model, dim)
+        )
+
+    def forward(self, z: Float[Tensor, "b d_model"]) -> Float[Tensor, "b dim"]:
+        """z to embeddings of unit norm."""
+        return F.normalize(self.layers(z), dim=-1)

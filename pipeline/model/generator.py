@@ -1,16 +1,17 @@
 """The story generator: K frames and captions in; the next caption, image and text embedding out.
 
 - fusion encoder over the frozen CLIP embeddings of the context (`fusion.py`);
-- two heads that predict the target's CLIP embeddings (`heads.py`);
+- two heads that predict the target's CLIP embeddings (likewise there);
 - a causal LM, frozen by default, that reads [opening; prefix; prompt; target] (`decoder.py`):
   the opening is what its tokenizer puts before every text, for GPT-2 nothing.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from pipeline.common.errors import UserError
@@ -18,22 +19,21 @@ from pipeline.compute.device import pick_device, pick_dtype
 from pipeline.compute.packed_linear import pack_frozen
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.decoder import PrefixDecoder
-from pipeline.model.fusion import FusionEncoder
-from pipeline.model.heads import EmbeddingHead
+from pipeline.model.fusion import EmbeddingHead, FusionEncoder
 from pipeline.model.language_model import find_decoder, load_language_model, load_prompts
 
 
 class Encoded(NamedTuple):
     """What the generator makes of a batch of contexts."""
 
-    z: Tensor
-    """Pooled context, [B, d_model]."""
-    prefix: Tensor
-    """Embeddings that go before the prompt, [B, P, H], in the LM's dtype."""
-    image_pred: Tensor
-    """Predicted CLIP embedding of the target image, [B, dim_image], unit norm."""
-    text_pred: Tensor
-    """Predicted CLIP embedding of the target caption, [B, dim_text], unit norm."""
+    z: Float[Tensor, "b d_model"]
+    """Pooled context."""
+    prefix: Float[Tensor, "b p h"]
+    """Embeddings that go before the prompt, in the LM's dtype."""
+    image_pred: Float[Tensor, "b dim_image"]
+    """Predicted CLIP embedding of the target image, unit norm."""
+    text_pred: Float[Tensor, "b dim_text"]
+    """Predicted CLIP embedding of the target caption, unit norm."""
 
 
 class StoryGenerator(nn.Module):
@@ -78,25 +78,23 @@ class StoryGenerator(nn.Module):
         pack_frozen(generator.decoder.lm)
         return generator
 
-    def encode(self, images: Tensor, texts: Tensor) -> Encoded:
-        """Encode contexts: images [B, K, dim_image] and texts [B, K, dim_text], unit norm."""
+    def encode(
+        self, images: Float[Tensor, "b k dim_image"], texts: Float[Tensor, "b k dim_text"]
+    ) -> Encoded:
+        """Encode contexts: embeddings of their frames and captions, unit norm."""
         positions, z = self.fusion(images, texts)
         prefix = self.decoder.prefix(positions, z)
         return Encoded(z, prefix, self.image_head(z), self.text_head(z))
 
-    def token_nll(
-        self,
-        prefix: Tensor | None,
-        prompt_ids: Tensor,
-        prompt_mask: Tensor,
-        target_ids: Tensor,
-        target_mask: Tensor,
-    ) -> Tensor:
-        """Nats of each target token [B, T]; see `PrefixDecoder.token_nll`.
+    def caption_nll(
+        self, prefix: Float[Tensor, "b p h"] | None, batch: Mapping[str, Tensor]
+    ) -> Float[Tensor, "b t"]:
+        """Nats of each token of the target captions of a batch; see `PrefixDecoder.token_nll`.
 
         `prefix=None` leaves the prefix out; rows of another story's prefix may be handed in.
         """
-        return self.decoder.token_nll(prefix, prompt_ids, prompt_mask, target_ids, target_mask)
+        text = (batch[n] for n in ("prompt_ids", "prompt_mask", "target_ids", "target_mask"))
+        return self.decoder.token_nll(prefix, *text)
 
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the config and of every weight, the frozen ones included."""

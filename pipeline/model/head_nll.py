@@ -10,6 +10,7 @@ hidden state, which is computed while its logits are at hand. Cut Cross-Entropy 
 from typing import Any
 
 import torch
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
@@ -20,16 +21,18 @@ LOGITS_AT_A_TIME = 2**23
 """32 MB in float32: more are slower to write and read, fewer rows are slower to multiply."""
 
 
-def head_nll(hidden: Tensor, head: PackedLinear, targets: Tensor) -> Tensor:
+def head_nll(
+    hidden: Float[Tensor, "n h"], head: PackedLinear, targets: Int64[Tensor, " n"]
+) -> Float32[Tensor, " n"]:
     """Negative log-likelihood in nats of each token.
 
     Args:
-        hidden: last hidden states, [N, H].
+        hidden: last hidden states.
         head: frozen; hidden states to logits.
-        targets: token ids, int64 [N].
+        targets: token ids.
 
     Returns:
-        float32 [N]; differentiable once in `hidden`.
+        differentiable once in `hidden`.
     """
     nll: Tensor = _HeadNll.apply(hidden, head, targets)
     return nll

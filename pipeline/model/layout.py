@@ -1,17 +1,19 @@
 """The files of a model folder, and what makes one anew. Imports no torch."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.common.checksums import check_folder, replacing_folder
 from pipeline.common.errors import UserError
-from pipeline.common.files import read_json
+from pipeline.common.files import read_json, write_json
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 PARAMS_FILE = "params.json"
-FILES = (CONFIG_FILE, WEIGHTS_FILE, PARAMS_FILE)
+ENCODER_FILE = "encoder.json"
+FILES = (CONFIG_FILE, WEIGHTS_FILE, PARAMS_FILE, ENCODER_FILE)
 DISCRIMINATOR_FILE = "discriminator.safetensors"
 """In the folder of a model that was trained against one."""
 
@@ -34,8 +36,9 @@ def check_complete(folder: Path) -> None:
     check_folder(folder, [*FILES, *further], remedy(folder))
 
 
-def copy_model(source: Path, folder: Path) -> None:
-    """Put a copy of the model folder `source` at `folder`; an older one is replaced.
+def copy_model(source: Path, folder: Path, params: Mapping[str, Any]) -> None:
+    """Put a copy of the model folder `source` at `folder`, with further groups of parameters; an
+    older one is replaced.
 
     Raises:
         UserError: there is no whole model at `source`, or the copy cannot be written.
@@ -44,6 +47,7 @@ def copy_model(source: Path, folder: Path) -> None:
     with replacing_folder(folder) as partial:
         for name in FILES:
             shutil.copyfile(source / name, partial / name)
+        write_json(partial / PARAMS_FILE, {**read_params(source), **params})
 
 
 def read_params(folder: Path) -> dict[str, Any]:

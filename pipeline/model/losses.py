@@ -4,28 +4,47 @@ Why the embedding losses are not a mean squared error: averaged over D component
 times weaker than a cosine, and the head never leaves the mean of the data.
 """
 
+from collections.abc import Mapping
+
 import torch
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
+
+from pipeline.model.generator import Encoded
 
 TEMPERATURE = 0.07
 """Of the contrastive term, as CLIP's was at its start (Radford et al., 2021)."""
 
 
-def text_loss(nll: Tensor, mask: Tensor) -> Tensor:
-    """Mean nats per supervised token: nll [B, T] where mask [B, T], end-of-text included."""
+def text_loss(nll: Float[Tensor, "b t"], mask: Bool[Tensor, "b t"]) -> Float[Tensor, ""]:
+    """Mean nats per supervised token, which is where the mask is true, end-of-text included."""
     return nll.sum() / mask.sum()
 
 
-def embedding_loss(predicted: Tensor, target: Tensor, target_id: Tensor) -> Tensor:
+def embedding_losses(
+    encoded: Encoded, batch: Mapping[str, Tensor]
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """L_img of the image head and L_align of the text head over a batch."""
+    return (
+        embedding_loss(encoded.image_pred, batch["target_image"], batch["target_image_id"]),
+        embedding_loss(encoded.text_pred, batch["target_text"], batch["target_text_id"]),
+    )
+
+
+def embedding_loss(
+    predicted: Float[Tensor, "b dim"],
+    target: Float[Tensor, "b dim"],
+    target_id: Int64[Tensor, " b"],
+) -> Float[Tensor, ""]:
     """(1 - cosine) + InfoNCE over the batch.
 
     The first term draws a prediction to its target; the second (van den Oord et al., 2018) keeps
     it apart from the other targets of the batch, without which the mean of all would do.
 
     Args:
-        predicted, target: [B, D], unit norm.
-        target_id: [B], equal where the targets are the same content; such a pair is no negative.
+        predicted, target: unit norm.
+        target_id: equal where the targets are the same content; such a pair is no negative.
     """
     similarity = predicted @ target.T  # [B, B]
     own = similarity.diagonal()

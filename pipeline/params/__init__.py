@@ -236,6 +236,13 @@ class Params(Group):
     report: ReportParams = ReportParams()
     """The page to look at."""
 
+    def only(self, *groups: str) -> Self:
+        """These groups alone: whoever is given them cannot come to depend on another one."""
+        kept = self.model_copy()
+        for name in type(self).model_fields.keys() - set(groups):
+            del kept.__dict__[name]
+        return kept
+
     @model_validator(mode="after")
     def _some_story_is_left(self) -> Self:
         dataset = self.dataset

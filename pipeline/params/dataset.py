@@ -53,6 +53,16 @@ class JsonlParams(Group):
     by `jsonl`."""
 
 
+GIVE = {
+    "parquet": "a folder, a file or a glob",
+    "folder": "a folder with a folder for each story",
+    "jsonl": "a file with a story in each line",
+}
+"""What a source of one's own needs."""
+
+SourceParams = SampleParams | HubParams | ParquetParams | FolderParams | JsonlParams
+
+
 class DatasetParams(Group):
     """`dataset`: where stories come from."""
 
@@ -78,21 +88,24 @@ class DatasetParams(Group):
     jsonl: JsonlParams = JsonlParams()
     """Settings of `source: jsonl`."""
 
+    @property
+    def chosen(self) -> SourceParams:
+        """The settings of the source that is chosen."""
+        groups: dict[str, SourceParams] = {
+            "sample": self.sample,
+            "hub": self.hub,
+            "parquet": self.parquet,
+            "folder": self.folder,
+            "jsonl": self.jsonl,
+        }
+        return groups[self.source]
+
     @model_validator(mode="after")
     def _source_is_given(self) -> Self:
-        if self.source == "parquet" and self.parquet.train is None:
+        place = {"parquet": "train", "folder": "path", "jsonl": "path"}.get(self.source)
+        if place and getattr(self.chosen, place) is None:
             raise ValueError(
-                "dataset.source is parquet, but dataset.parquet.train is null: "
-                "give it a folder, a file or a glob"
-            )
-        if self.source == "folder" and self.folder.path is None:
-            raise ValueError(
-                "dataset.source is folder, but dataset.folder.path is null: "
-                "give it a folder with a folder for each story"
-            )
-        if self.source == "jsonl" and self.jsonl.path is None:
-            raise ValueError(
-                "dataset.source is jsonl, but dataset.jsonl.path is null: "
-                "give it a file with a story in each line"
+                f"dataset.source is {self.source}, but dataset.{self.source}.{place} is null: "
+                f"give it {GIVE[self.source]}"
             )
         return self

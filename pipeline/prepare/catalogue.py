@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,6 @@ from pipeline.common.progress import progress_bar
 from pipeline.images.pixels import LARGEST
 from pipeline.prepare.distributions import Distributions, write_plots
 from pipeline.prepare.examination import REASONS, Refusal, Story, examine
-from pipeline.prepare.identity import Identity
 from pipeline.prepare.summary import Summary
 from pipeline.stories.frames import content_key, writing_frames
 from pipeline.stories.origin import read_origin
@@ -191,3 +190,44 @@ def _frame_rows(judged: Judged, story: Story) -> list[dict[str, Any]]:
             zip(story.captions, story.image_keys, strict=True)
         )
     ]
+
+
+class Identity:
+    """Which stories are the same: by id within a split, by content across the splits.
+
+    A few digests of 16 bytes are remembered of each story that is kept.
+    """
+
+    def __init__(self) -> None:
+        self._ids: set[bytes] = set()  # of split and id
+        self._names: set[bytes] = set()
+        self._contents: dict[str, set[bytes]] = {}  # split -> of pictures and captions
+
+    def is_taken(self, split: str, story_id: str) -> bool:
+        """Whether a story of this split has this id."""
+        return _digest(split, story_id) in self._ids
+
+    def named(self, split: str, story: Story) -> Story:
+        """Take a story's id, which must be free, and give the story the one name that all know.
+
+        That is its id. Ids may be counted anew in each split, so where a story of another split has
+        that name already, it is `split/id`.
+        """
+        self._ids.add(_digest(split, story.story_id))
+        name = story.story_id
+        while _digest(name) in self._names:
+            name = f"{split}/{name}"
+        self._names.add(_digest(name))
+        return replace(story, story_id=name)
+
+    def is_elsewhere(self, split: str, story: Story) -> bool:
+        """Whether a story of another split had the same pictures and captions; remembers this."""
+        captions = [content_key(caption.encode()) for caption in story.captions]
+        content = content_key(b"".join([*story.image_keys, *captions]))[:16]
+        found = any(content in held for other, held in self._contents.items() if other != split)
+        self._contents.setdefault(split, set()).add(content)
+        return found
+
+
+def _digest(*parts: str) -> bytes:
+    return content_key("\0".join(parts).encode())[:16]

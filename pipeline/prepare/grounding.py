@@ -10,9 +10,8 @@ Source of the tags: Oliveira and Martins, StoryReasoning (arXiv:2505.10292).
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
-
-from pipeline.prepare.plain import is_blank, legible, without_layout
 
 _FRAME = r"(?:image|img|frame)"
 _KIND = r"(?:image|img|frame|char|obj|lm|bg)"
@@ -64,6 +63,20 @@ _BARE_NUMBER = re.compile(
     rf"[\s_\#:-]*+ ([0-9]{{1,9}}) {_SURE_IDS} [\s,:]*+", re.IGNORECASE | re.VERBOSE
 )
 
+# Control characters that are no white space: they stand where something was, and separate words.
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
+# Soft hyphens, zero-width spaces, marks of direction, byte order marks. The joiners U+200C and
+# U+200D stay: they spell words of many scripts, and emoji.
+_INVISIBLE = re.compile(
+    "[\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+)
+_BLANKS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols by their category, yet no ink
+
+_RULE = "-*_=~#–—"
+_FENCE = re.compile(r"(?:`{3,}|~{3,})\s*[\w+-]{0,20}")
+_HEADING = re.compile(r"#{1,6}(?:\s|$)")
+_FRAME_LABEL = re.compile(r"[\W_]*(?:image|img|frame)[\s_#-]{0,3}[0-9]{1,9}[\W_]*", re.IGNORECASE)
+
 
 def plain_captions(given: Sequence[str | None]) -> list[str]:
     """Captions that were given one by one: to the letter, white space folded.
@@ -89,9 +102,9 @@ def frame_captions(story: str, n_frames: int) -> list[str]:
     it ends there; else a missing or misplaced `</gdi>` loses no words. It belongs to frame N
     wherever it stands, and the segments of one frame are joined in the order of the text. Text
     before the first frame tag, and segments of frames that the story does not have, belong to no
-    frame. Lines of layout and characters that nobody sees (see `pipeline.prepare.plain`) are no
-    caption. Tags within words go without a trace, so that `<gdo char1>Tom</gdo>'s` reads `Tom's`;
-    frame tags separate words; what only looks like a tag ("a < b") stays.
+    frame. Lines of layout and characters that nobody sees are no caption. Tags within words go
+    without a trace, so that `<gdo char1>Tom</gdo>'s` reads `Tom's`; frame tags separate words; what
+    only looks like a tag ("a < b") stays.
 
     Args:
         story: the text with its tags.
@@ -103,14 +116,14 @@ def frame_captions(story: str, n_frames: int) -> list[str]:
     texts: list[list[str]] = [[] for _ in range(n_frames)]
     for frame, text in _segments(_whole(story)):
         if 1 <= frame <= n_frames:
-            texts[frame - 1].append(without_layout(_untagged(text)))
+            texts[frame - 1].append(_without_layout(_untagged(text)))
     return [_caption(parts) for parts in texts]
 
 
 def _caption(parts: list[str]) -> str:
     """The words of a caption's parts; the empty string where none of them shows anything."""
     caption = " ".join(" ".join(parts).split())
-    return "" if is_blank(caption) else caption
+    return "" if _is_blank(caption) else caption
 
 
 def _whole(story: str) -> str:
@@ -153,3 +166,32 @@ def _untagged(text: str) -> str:
 
 def _of_frame(tag: re.Match[str]) -> bool:
     return tag["kind"] in "iI"
+
+
+def legible(text: str) -> str:
+    """Remove characters that nobody sees; control characters become spaces."""
+    return _INVISIBLE.sub("", _CONTROLS.sub(" ", text))
+
+
+def _is_blank(text: str) -> bool:
+    """Whether a text shows nothing: no letter, digit, punctuation or symbol of any script."""
+    return not any(
+        unicodedata.category(character)[0] in "LNPS" and character not in _BLANKS
+        for character in text
+    )
+
+
+def _without_layout(text: str) -> str:
+    """Leave out the lines that are layout: Markdown's headings, rules and fences, frame labels.
+
+    A line counts only as a whole (`# Dusk`, `---`, `* * *`, three backticks, `**Image 2:**`), so
+    that no word is taken from a sentence.
+    """
+    return "\n".join(line for line in text.splitlines() if not _is_layout(line.strip()))
+
+
+def _is_layout(line: str) -> bool:
+    marks = "".join(line.split())
+    if len(marks) >= 3 and marks[0] in _RULE and marks == marks[0] * len(marks):
+        return True
+    return bool(_HEADING.match(line) or _FENCE.fullmatch(line) or _FRAME_LABEL.fullmatch(line))

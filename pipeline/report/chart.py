@@ -3,8 +3,10 @@
 import math
 from dataclasses import dataclass
 
-from pipeline.report.measures import Measure
-from pipeline.report.wording import number, row_name, wording
+from pipeline.evaluation.figures import Measure
+from pipeline.evaluation.metrics import describe
+from pipeline.evaluation.references import GROUND_TRUTH, SHUFFLED, row_name
+from pipeline.report.wording import MINUS, number
 
 CHARTED = ("clip_cosine", "judge_cosine", "r1", "rouge_l", "cider_d")
 """Metrics of a row that are drawn, in this order, where they were measured."""
@@ -75,12 +77,12 @@ class Chart:
 
 def row_chart(metric: str, rows: dict[str, Measure]) -> Chart:
     """Draw a metric's rows, the best first."""
-    better_first = -1 if wording(metric).higher_is_better else 1
+    better_first = -1 if describe(metric).higher_is_better else 1
     order = sorted(rows, key=lambda row: better_first * rows[row].value)
     axis = _axis(list(rows.values()))
     span = None
-    if {"shuffled", "ground_truth"} <= rows.keys():
-        ends = sorted(axis.at(rows[row].value) for row in ("shuffled", "ground_truth"))
+    if {SHUFFLED, GROUND_TRUTH} <= rows.keys():
+        ends = sorted(axis.at(rows[row].value) for row in (SHUFFLED, GROUND_TRUTH))
         span = (ends[0], ends[1])
     bars = [_bar(axis, row, row_name(row), rows[row]) for row in order]
     return Chart(metric, bars, _ticks(axis, metric), span)
@@ -105,28 +107,23 @@ def _axis(measures: list[Measure]) -> Axis:
 def _bar(
     axis: Axis, name: str, label: str, measure: Measure, difference: float | None = None
 ) -> Bar:
-    has_interval = measure.low is not None and measure.high is not None
     return Bar(
         name,
         label,
         measure,
         axis.at(measure.value),
-        axis.at(measure.low) if has_interval and measure.low is not None else None,
-        axis.at(measure.high) if has_interval and measure.high is not None else None,
+        None if measure.low is None else axis.at(measure.low),
+        None if measure.high is None else axis.at(measure.high),
         difference,
     )
 
 
 def _ticks(axis: Axis, metric: str) -> list[tuple[float, str]]:
-    style = wording(metric).style
-    if style == "number":
-        return [
-            (
-                axis.at(tick),
-                number(tick, "count")
-                if tick == round(tick)
-                else f"{tick:g}".replace("-", "\N{MINUS SIGN}"),
-            )
-            for tick in axis.ticks
-        ]
-    return [(axis.at(tick), number(tick, style)) for tick in axis.ticks]
+    style = describe(metric).style
+
+    def label(tick: float) -> str:
+        if style == "number":  # as short as round ticks are: not to three decimals
+            return number(tick, "count") if tick == round(tick) else f"{tick:g}".replace("-", MINUS)
+        return number(tick, style)
+
+    return [(axis.at(tick), label(tick)) for tick in axis.ticks]

@@ -1,7 +1,5 @@
 """Other experiments and revisions beside this run, read through DVC's own API."""
 
-import difflib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +7,12 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from pipeline.common.errors import UserError
-from pipeline.common.files import read_json
+from pipeline.common.files import parse_json, read_json
+from pipeline.evaluation.figures import Measure
+from pipeline.evaluation.metrics import describe
+from pipeline.evaluation.results import Measures, parse_measures
 from pipeline.report.chart import Chart, run_chart
-from pipeline.report.measures import Measure, Measures, parse_measures
-from pipeline.report.wording import wording
+from pipeline.repository.revisions import read_revision
 
 HERE = "this run"
 CHARTED = ("lift", "clip_cosine", "nll")
@@ -34,10 +34,8 @@ class Run:
     def measure(self, split: str, metric: str) -> Measure | None:
         """A number of a split, with its interval where there is one."""
         part = self.measures.splits.get(split) if self.measures else None
-        if part is not None:
-            known = part.figures.get(metric) or part.rows.get("model", {}).get(metric)
-            if known is not None:
-                return known
+        if part is not None and (known := part.measure(metric)) is not None:
+            return known
         value = self.metrics.get(split, {}).get(metric)
         return None if value is None else Measure(float(value))
 
@@ -105,23 +103,24 @@ def _cell(metric: str, base: float, value: float | None) -> Cell:
     if value is None:
         return Cell(None, None, None)
     off = value - base
-    higher_is_better = wording(metric).higher_is_better
+    higher_is_better = describe(metric).higher_is_better
     better = None if higher_is_better is None or off == 0 else (off > 0) == higher_is_better
     return Cell(value, off, better)
 
 
 def _read_run(name: str, metrics: Path, measures: Path) -> Run:
-    from dvc.exceptions import DvcException
+    def content(path: Path) -> tuple[Any, str]:
+        where = f"{path} of {name}"
+        return parse_json(read_revision(name, path), where, "name another revision"), where
 
     try:
-        flat = json.loads(_read_revision(metrics, name))
-    except (FileNotFoundError, DvcException, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"report.compare: {name} has no {metrics} that can be read ({reason}); "
-            "name an experiment or revision that was evaluated"
-        ) from None
-    return Run(name, _flat(flat, f"{metrics} of {name}"), _read_measures(name, measures))
+        flat = _flat(*content(metrics))
+    except UserError as error:
+        raise UserError(f"report.compare: {error}") from None
+    try:
+        return Run(name, flat, parse_measures(*content(measures)))
+    except UserError:  # it was made before there were any, or its cache is elsewhere
+        return Run(name, flat, None)
 
 
 def _flat(content: Any, where: str) -> Flat:
@@ -129,66 +128,5 @@ def _flat(content: Any, where: str) -> Flat:
         return _FLAT.validate_python(content)
     except ValidationError:
         raise UserError(
-            f"report.compare: {where} does not hold metrics by split, as the evaluate stage "
-            "writes them"
+            f"{where} does not hold metrics by split, as the evaluate stage writes them"
         ) from None
-
-
-def _read_measures(name: str, path: Path) -> Measures | None:
-    """The full numbers of a revision; None where it has none, or its cache is elsewhere."""
-    from dvc.exceptions import DvcException
-    from dvc_data.index import DataIndexDirError
-
-    try:
-        content: Any = json.loads(_read_revision(path, name))
-        return parse_measures(content, f"{path} of {name}")
-    except (FileNotFoundError, DvcException, DataIndexDirError, ValueError, UserError):
-        return None
-
-
-def _read_revision(path: Path, revision: str) -> str:
-    """Text of a file as of a revision, tracked by git or by DVC.
-
-    Raises:
-        UserError: if there is no such revision. FileNotFoundError: if it has no such file.
-    """
-    import dvc.api
-    from dvc.exceptions import NotDvcRepoError
-    from dvc.scm import RevError, SCMError
-
-    try:
-        content: str = dvc.api.read(
-            path.as_posix(), repo=str(_repository()), rev=revision, encoding="utf-8"
-        )
-        return content
-    except RevError:
-        raise UserError(
-            f"report.compare: {revision} is neither an experiment nor a git revision here"
-            f"{_suggestion(revision)}; dvc exp list --all-commits names the experiments"
-        ) from None
-    except (NotDvcRepoError, SCMError):
-        raise UserError("report.compare needs a git repository with DVC; leave it []") from None
-
-
-def _repository() -> Path:
-    """The root of the repository that knows the experiments.
-
-    A queued or `--temp` experiment runs in a copy beneath `.dvc/tmp` of its repository, and the
-    copy knows no other experiment.
-    """
-    folder = Path.cwd()
-    for parent in folder.parents:
-        if parent.name == ".dvc" and folder.relative_to(parent).parts[:2] == ("tmp", "exps"):
-            return parent.parent
-    return folder
-
-
-def _suggestion(name: str) -> str:
-    from dvc.repo import Repo
-
-    with Repo(str(_repository())) as repo:
-        listed = repo.experiments.ls(all_commits=True)
-        names = [exp for experiments in listed.values() for exp, _ in experiments]
-        names += repo.scm.list_branches()
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]}?" if close else ""

@@ -7,17 +7,22 @@ than a paired test, and right for a page that is read in a minute.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.report.measures import Measure, SplitMeasures
-from pipeline.report.wording import interval, number, row_name
-
-RIVALS = (
-    "shuffled",
-    "no_prefix",
-    "copy_last",
-    "copy_before_last",
-    "same_story",
-    "nearest_train",
+from pipeline.evaluation.figures import Measure
+from pipeline.evaluation.references import (
+    COPY_BEFORE_LAST,
+    COPY_LAST,
+    GROUND_TRUTH,
+    MODEL,
+    NEAREST_TRAIN,
+    NO_PREFIX,
+    SAME_STORY,
+    SHUFFLED,
+    row_name,
 )
+from pipeline.evaluation.results import SplitMeasures
+from pipeline.report.wording import interval, number
+
+RIVALS = (SHUFFLED, NO_PREFIX, COPY_LAST, COPY_BEFORE_LAST, SAME_STORY, NEAREST_TRAIN)
 """Rows that an honest model should beat."""
 READS_CONTEXT = 0.05
 """Nats a token that must be lost without them before we say that embeddings are read."""
@@ -37,13 +42,13 @@ class Finding:
 
 def findings(split: SplitMeasures) -> list[Finding]:
     """What can be said of a split; a rule whose numbers are missing says nothing."""
-    rules = (_rivals, _ceiling, _judge, _context, _pictures, _retrieval, _within_story, _text)
+    rules = (_rivals, _ceiling, _judge, _context, _pictures, _retrieval, _text)
     return [finding for rule in rules for finding in rule(split)]
 
 
 def _rivals(split: SplitMeasures) -> Iterator[Finding]:
     cosines = split.metric("clip_cosine")
-    model = cosines.get("model")
+    model = cosines.get(MODEL)
     if model is None:
         return
     beaten: list[str] = []
@@ -90,71 +95,54 @@ def _judge(split: SplitMeasures) -> Iterator[Finding]:
 
 
 def _context(split: SplitMeasures) -> Iterator[Finding]:
-    own, other = split.figures.get("nll"), split.figures.get("nll_other_prefix")
-    if own is None or other is None:
+    gap = _surprise_more(split, "nll_other_prefix")
+    if gap is None:
         return
-    gap = other.value - own.value
+    seen = "with what CLIP saw of another one, the true caption surprises it"
     if gap >= READS_CONTEXT:
-        yield Finding(
-            True,
-            "It reads the story: with what CLIP saw of another one, the true caption surprises it "
-            f"by {gap:.2f} nats a token more.",
-        )
+        yield Finding(True, f"It reads the story: {seen} by {gap:.2f} nats a token more.")
     else:
-        yield Finding(
-            False,
-            "It hardly looks at the story: with what CLIP saw of another one, the true caption "
-            "surprises it no more.",
-        )
+        yield Finding(False, f"It hardly looks at the story: {seen} no more.")
 
 
 def _pictures(split: SplitMeasures) -> Iterator[Finding]:
-    both, texts = split.figures.get("nll"), split.figures.get("nll_texts_only")
-    if both is None or texts is None:
+    gap = _surprise_more(split, "nll_texts_only")
+    if gap is None:
         return
-    gap = texts.value - both.value
+    seen, more = "without them the true caption surprises it by", "nats a token more."
     if gap >= READS_CONTEXT:
-        yield Finding(
-            True,
-            f"It uses the pictures: without them the true caption surprises it by {gap:.2f} nats "
-            "a token more.",
-        )
+        yield Finding(True, f"It uses the pictures: {seen} {gap:.2f} {more}")
     else:
-        yield Finding(
-            False,
-            "The pictures tell it little that the captions do not: without them the true caption "
-            f"surprises it by only {max(gap, 0.0):.2f} nats a token more.",
-        )
+        little = "The pictures tell it little that the captions do not"
+        yield Finding(False, f"{little}: {seen} only {max(gap, 0.0):.2f} {more}")
+
+
+def _surprise_more(split: SplitMeasures, condition: str) -> float | None:
+    """Nats a token that the true caption costs more under a condition than as it is."""
+    own, other = split.figures.get("nll"), split.figures.get(condition)
+    return None if own is None or other is None else other.value - own.value
 
 
 def _retrieval(split: SplitMeasures) -> Iterator[Finding]:
-    found = split.metric("r1")
-    model, truth = found.get("model"), found.get("ground_truth")
-    if model is None or truth is None:
-        return
-    yield Finding(
-        model.value >= (1 - NEAR) * truth.value and truth.value > 0,
-        f"Among the pictures of all {split.stories} stories, its caption finds its own first in "
-        f"{number(model.value, 'share')} of cases; the true caption does in "
-        f"{number(truth.value, 'share')}.",
-    )
-
-
-def _within_story(split: SplitMeasures) -> Iterator[Finding]:
-    found = split.metric("r1_same_story")
-    model, truth = found.get("model"), found.get("ground_truth")
-    if model is None or truth is None:
-        return
-    yield Finding(
-        model.value >= (1 - NEAR) * truth.value and truth.value > 0,
-        "Among the frames of the same story, its caption picks the right one in "
-        f"{number(model.value, 'share')} of cases; the true caption does in "
-        f"{number(truth.value, 'share')}.",
-    )
+    for metric, sentence in (
+        (
+            "r1",
+            f"Among the pictures of all {split.stories} stories, its caption finds its own first",
+        ),
+        ("r1_same_story", "Among the frames of the same story, its caption picks the right one"),
+    ):
+        found = split.metric(metric)
+        if {MODEL, GROUND_TRUTH} <= found.keys():
+            own, true = found[MODEL].value, found[GROUND_TRUTH].value
+            yield Finding(
+                own >= (1 - NEAR) * true and true > 0,
+                f"{sentence} in {number(own, 'share')} of cases; the true caption does in "
+                f"{number(true, 'share')}.",
+            )
 
 
 def _text(split: SplitMeasures) -> Iterator[Finding]:
-    model, truth = split.rows.get("model", {}), split.rows.get("ground_truth", {})
+    model, truth = split.rows.get(MODEL, {}), split.rows.get(GROUND_TRUTH, {})
     if "words" in model and "words" in truth:
         own, true = model["words"].value, truth["words"].value
         against = f"{number(own, 'count')} words against {number(true, 'count')}"

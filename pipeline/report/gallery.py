@@ -4,15 +4,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from pipeline.evaluation.predictions import Record
+from pipeline.evaluation.references import COPY_LAST, GROUND_TRUTH, MODEL
+from pipeline.evaluation.results import Record, images_of
 from pipeline.images.reader import Place
 from pipeline.report.chart import Axis
 from pipeline.report.pictures import Picture, Use
-
-PREDICTIONS_FILE = "predictions.jsonl"
-MODEL, TRUTH, COPY = "model", "ground_truth", "copy_last"
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Card:
     @property
     def gap(self) -> float:
         """How far the model's caption is above (or, if negative, below) the true one."""
-        return float(self.record["score"]) - float(self.record["reference_score"])
+        return self.record["score"] - self.record["reference_score"]
 
 
 def choose(records: Sequence[Record], most: int, first: str) -> list[Record]:
@@ -91,8 +88,8 @@ def picture_uses(records: Sequence[Record], featured: Sequence[Record]) -> dict[
         records: those with a card.
         featured: those whose target is shown once more.
     """
-    targets = [_place(record["target_image"]) for record in [*records, *featured]]
-    contexts = [_place(place) for record in records for place in record["context_images"]]
+    targets = [images_of(record)[-1] for record in [*records, *featured]]
+    contexts = [place for record in records for place in images_of(record)[:-1]]
     times = Counter([*targets, *contexts])
     large = set(targets)
     return {place: Use(place in large, count) for place, count in times.items()}
@@ -109,21 +106,20 @@ def make_cards(
         sizes: split -> number of its stories.
     """
     axis = Axis.over([score for record in records for score in record["scores"].values()])
-    return [
-        Card(
+
+    def card(number: int, record: Record) -> Card:
+        *context, target = (pictures[place] for place in images_of(record))
+        return Card(
             number,
             record,
             sizes.get(record["split"], len(records)),
-            [
-                (pictures[_place(place)], caption)
-                for place, caption in zip(record["context_images"], record["context"], strict=True)
-            ],
-            pictures[_place(record["target_image"])],
+            list(zip(context, record["context"], strict=True)),
+            target,
             [(row, score, axis.at(score)) for row, score in record["scores"].items()],
             _tags(record),
         )
-        for number, record in enumerate(records, start=1)
-    ]
+
+    return [card(number, record) for number, record in enumerate(records, start=1)]
 
 
 def _tags(record: Record) -> list[str]:
@@ -132,12 +128,8 @@ def _tags(record: Record) -> list[str]:
     tags = {
         "found": rank == 1,
         "missed": rank is not None and rank > 10,
-        "below-copy": COPY in scores and scores[MODEL] < scores[COPY],
-        "above-truth": scores[MODEL] >= scores[TRUTH],
+        "below-copy": COPY_LAST in scores and scores[MODEL] < scores[COPY_LAST],
+        "above-truth": scores[MODEL] >= scores[GROUND_TRUTH],
         "unfinished": not record["finished"],
     }
     return [tag for tag, holds in tags.items() if holds]
-
-
-def _place(place: Mapping[str, Any]) -> Place:
-    return Place(place["file"], int(place["row"]), int(place["index"]))

@@ -12,13 +12,15 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.common.files import write_bytes
-from pipeline.report import wording
+from pipeline.evaluation.figures import Measure
+from pipeline.evaluation.metrics import describe
+from pipeline.evaluation.references import GROUND_TRUTH, ROWS, row_name
+from pipeline.evaluation.results import Measures, SplitMeasures
 from pipeline.report.chart import CHARTED, Chart, row_chart
 from pipeline.report.comparison import Comparison
-from pipeline.report.findings import Finding, findings, headline_sentence
+from pipeline.report.findings import findings, headline_sentence
 from pipeline.report.gallery import Card
-from pipeline.report.measures import Measures, SplitMeasures
+from pipeline.report.wording import difference, interval, number
 
 FOLDER = Path(__file__).parent
 TEMPLATE, STYLE, SCRIPT = "page.html.j2", "page.css", "page.js"
@@ -28,30 +30,91 @@ HEADLINES = ("lift", "clip_cosine", "judge_cosine", "nll")
 
 @dataclass(frozen=True)
 class Report:
-    """All that the page says."""
+    """All that the page says: what it is given, and what the template asks of that."""
 
-    measures: Measures
+    all_measures: Measures
     cards: list[Card]
-    telling: list[tuple[str, int]]
+    featured: list[tuple[str, int]]
     """Title, and which card: the best, the middle, the worst."""
     predictions: int
     """Stories in predictions.jsonl; the gallery may hold fewer."""
     comparison: Comparison | None
 
+    @property
+    def split(self) -> str:
+        """The split that the page opens with."""
+        return self.all_measures.headline
 
-def write_page(report: Report, path: Path) -> int:
-    """Render the report to `path`, in one step; the same report gives the same bytes.
+    @property
+    def measures(self) -> SplitMeasures:
+        """Of that split."""
+        return self.all_measures.splits[self.split]
 
-    Returns:
-        The number of bytes.
-    """
-    html = render(report).encode("utf-8")
-    write_bytes(path, html)
-    return len(html)
+    @property
+    def parts(self) -> list[tuple[str, SplitMeasures]]:
+        """All splits, that one first."""
+        return sorted(self.all_measures.splits.items(), key=lambda item: item[0] != self.split)
+
+    @property
+    def sentence(self) -> str | None:
+        """How good the model is, in one."""
+        return headline_sentence(self.measures)
+
+    @property
+    def headlines(self) -> list[tuple[str, Measure]]:
+        """Metric and number, large at the top."""
+        measured = ((name, self.measures.measure(name)) for name in HEADLINES)
+        return [(name, measure) for name, measure in measured if measure is not None]
+
+    @property
+    def good(self) -> list[str]:
+        """What it does well."""
+        return [finding.sentence for finding in findings(self.measures) if finding.good]
+
+    @property
+    def bad(self) -> list[str]:
+        """What it does badly."""
+        return [finding.sentence for finding in findings(self.measures) if not finding.good]
+
+    @property
+    def charts(self) -> list[Chart]:
+        """A chart for each metric that at least two rows have.
+
+        The true captions share every word with themselves, and stand in no chart of shared words.
+        """
+        measured = {metric: self.measures.metric(metric) for metric in CHARTED}
+        for metric in OF_SHARED_WORDS:
+            measured[metric].pop(GROUND_TRUTH, None)
+        return [row_chart(metric, rows) for metric, rows in measured.items() if len(rows) > 1]
+
+    @property
+    def telling(self) -> list[tuple[str, Card]]:
+        """The featured stories."""
+        return [(title, self.cards[number]) for title, number in self.featured]
+
+    @property
+    def splits(self) -> list[str]:
+        """Those of the cards."""
+        return list(dict.fromkeys(card.record["split"] for card in self.cards))
+
+    @property
+    def k(self) -> int:
+        """Frames that the model read of each story."""
+        return len(self.cards[0].context) if self.cards else 0
+
+    @property
+    def has_judge(self) -> bool:
+        """Whether a judge scored the cards."""
+        return any(card.record.get("judge_score") is not None for card in self.cards)
+
+    @property
+    def has_rank(self) -> bool:
+        """Whether the cards' pictures were ranked."""
+        return any(card.record.get("rank") is not None for card in self.cards)
 
 
 def render(report: Report) -> str:
-    """The page as HTML."""
+    """The page as HTML; the same report gives the same text."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -59,40 +122,18 @@ def render(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": wording.number, "difference": wording.difference}
-    environment.globals |= {
-        "wording": wording.wording,
-        "row_name": wording.row_name,
-        "row_meaning": lambda row: wording.ROWS.get(row, ("", ""))[1],
-        "interval": wording.interval,
-    }
     style, script = _own(STYLE), _own(SCRIPT)
-    split = report.measures.headline
-    measures = report.measures.splits[split]
-    found = findings(measures)
-    return environment.get_template(TEMPLATE).render(
-        style=Markup(style),
-        script=Markup(script),
-        policy=_policy(style, script),
-        report=report,
-        split=split,
-        measures=measures,
-        sentence=headline_sentence(measures),
-        headlines=[
-            (name, headline)
-            for name in HEADLINES
-            if (headline := _headline(measures, name)) is not None
-        ],
-        good=_sentences(found, True),
-        bad=_sentences(found, False),
-        charts=_charts(measures),
-        telling=[(title, report.cards[i]) for title, i in report.telling],
-        parts=sorted(report.measures.splits.items(), key=lambda item: item[0] != split),
-        splits=list(dict.fromkeys(card.record["split"] for card in report.cards)),
-        k=len(report.cards[0].context) if report.cards else 0,
-        has_judge=any(card.record.get("judge_score") is not None for card in report.cards),
-        has_rank=any(card.record.get("rank") is not None for card in report.cards),
-    )
+    environment.filters |= {"number": number, "difference": difference}
+    environment.globals |= {
+        "describe": describe,
+        "row_name": row_name,
+        "row_meaning": lambda row: ROWS[row].meaning if row in ROWS else "",
+        "interval": interval,
+        "style": Markup(style),
+        "script": Markup(script),
+        "policy": _policy(style, script),
+    }
+    return environment.get_template(TEMPLATE).render(report=report)
 
 
 def _own(name: str) -> str:
@@ -111,27 +152,3 @@ def _policy(style: str, script: str) -> str:
         f"default-src 'none'; img-src data:; style-src {allowed(style)}; "
         f"script-src {allowed(script)}; base-uri 'none'; form-action 'none'"
     )
-
-
-def _headline(split: SplitMeasures, name: str) -> object:
-    return split.figures.get(name) or split.rows.get("model", {}).get(name)
-
-
-def _sentences(found: list[Finding], good: bool) -> list[str]:
-    return [finding.sentence for finding in found if finding.good == good]
-
-
-def _charts(split: SplitMeasures) -> list[Chart]:
-    """A chart for each metric that at least two rows have.
-
-    The true captions share every word with themselves, so they stand in no chart of shared words.
-    """
-    measured = {
-        metric: {
-            row: measure
-            for row, measure in split.metric(metric).items()
-            if not (metric in OF_SHARED_WORDS and row == "ground_truth")
-        }
-        for metric in CHARTED
-    }
-    return [row_chart(metric, rows) for metric, rows in measured.items() if len(rows) > 1]

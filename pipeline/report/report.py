@@ -4,18 +4,18 @@ from pathlib import Path
 
 from pipeline.common.checksums import check_folder
 from pipeline.common.errors import UserError
-from pipeline.evaluation.predictions import REMEDY, read_records
-from pipeline.images.reader import Place
-from pipeline.report.comparison import Comparison, compare, here, read_runs
-from pipeline.report.gallery import (
+from pipeline.common.files import write_bytes
+from pipeline.evaluation.results import (
+    MEASURES_FILE,
     PREDICTIONS_FILE,
-    choose,
-    make_cards,
-    picture_uses,
-    telling,
+    REMEDY,
+    read_measures,
+    read_records,
 )
-from pipeline.report.measures import METRICS_FILE, Measures, read_measures
-from pipeline.report.page import Report, render, write_page
+from pipeline.images.reader import Place
+from pipeline.report.comparison import compare, here, read_runs
+from pipeline.report.gallery import choose, make_cards, picture_uses, telling
+from pipeline.report.page import Report, render
 from pipeline.report.pictures import Picture, fit_pictures
 
 PAGE_FILE = "index.html"
@@ -50,28 +50,26 @@ def write_report(
         UserError: if a file is missing or not what a stage writes, if the pictures do not fit, or
             if there is no experiment or revision of a name.
     """
-    check_folder(evaluation, (METRICS_FILE, PREDICTIONS_FILE), REMEDY)
-    measures = read_measures(evaluation / METRICS_FILE)
+    check_folder(evaluation, (MEASURES_FILE, PREDICTIONS_FILE), REMEDY)
+    measures = read_measures(evaluation / MEASURES_FILE)
     records = list(read_records(evaluation / PREDICTIONS_FILE))
     if not records:
         raise UserError(f"{evaluation / PREDICTIONS_FILE} holds no story; {REMEDY}")
-    comparison = _compared(compared, metrics, evaluation / METRICS_FILE, measures)
+    comparison = None
+    if compared:
+        runs = [here(metrics, measures), *read_runs(compared, metrics, evaluation / MEASURES_FILE)]
+        comparison = compare(runs, measures.headline)
 
     shown = choose(records, max_stories, measures.headline)
     featured = telling(shown, measures.headline)
     sizes = {split: part.stories for split, part in measures.splits.items()}
 
-    def report(pictures: dict[Place, Picture]) -> Report:
+    def page(pictures: dict[Place, Picture]) -> bytes:
         cards = make_cards(shown, pictures, sizes)
-        return Report(measures, cards, featured, len(records), comparison)
+        return render(Report(measures, cards, featured, len(records), comparison)).encode("utf-8")
 
     uses = picture_uses(shown, [shown[i] for _, i in featured])
-    bare = len(render(report(dict.fromkeys(uses, UNSEEN))).encode("utf-8"))
-    pictures = fit_pictures(raw, uses, max_bytes - bare)
-    return write_page(report(pictures), out / PAGE_FILE)
-
-
-def _compared(names: list[str], metrics: Path, full: Path, measures: Measures) -> Comparison | None:
-    if not names:
-        return None
-    return compare([here(metrics, measures), *read_runs(names, metrics, full)], measures.headline)
+    bare = len(page(dict.fromkeys(uses, UNSEEN)))
+    html = page(fit_pictures(raw, uses, max_bytes - bare))
+    write_bytes(out / PAGE_FILE, html)
+    return len(html)

@@ -124,6 +124,34 @@ class Files:
         self._digest.update(b"%d %d %s%s" % (len(name), size, name, digest))
 
 
+def with_bytes(row: Row, folder: Path | None) -> Row:
+    """Give a row whose images that have a path alone hold the bytes of that file.
+
+    One that cannot be had says why in place of its path (`unread`): it leads out of the folder, is
+    an address, or there is no such file.
+
+    Args:
+        row: of `STORY_SCHEMA`'s columns.
+        folder: where the data lie, to which paths are relative; None if that is no local folder.
+
+    Raises:
+        UserError: if the disk fails.
+    """
+    images = [
+        _read(folder, image["path"])
+        if image and image["bytes"] is None and image["path"]
+        else image
+        for image in row["images"] or ()
+    ]
+    return row if row["images"] is None else row | {"images": images}
+
+
+def _read(folder: Path | None, path: str) -> Row:
+    if folder is None:
+        return unread(f"{show(path)} is not on this machine; store the bytes in the dataset")
+    return Files(folder).read_image(path)
+
+
 def unread(why: object) -> Row:
     """An image that could not be read: no bytes, and in place of its path the reason."""
     return {"bytes": None, "path": str(why)}

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.common.errors import UserError, reason
-from pipeline.sources.beside import with_bytes
+from pipeline.sources.files import with_bytes
 from pipeline.sources.source import Rows, Source
 from pipeline.stories.columns import STORY_SCHEMA, check_columns, row_of, story_row
 from pipeline.stories.schema import SPLITS, Row

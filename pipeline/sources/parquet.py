@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.common.errors import UserError
 from pipeline.common.parquet import open_parquet
-from pipeline.sources.beside import with_bytes
+from pipeline.sources.files import with_bytes
 from pipeline.sources.source import Rows, Source
 from pipeline.stories.columns import check_columns
 from pipeline.stories.schema import SPLITS, Row, Split, iter_file, parquet_files

@@ -59,7 +59,7 @@ def read_frames(
     with open_frames(path, wanted) as file:
         # One group after the other: a scan of the file would hold several of them, unfiltered.
         groups = [_read_group(file, group, wanted, only) for group in range(file.num_row_groups)]
-    # Arrow's allocator would keep what it freed: 29 MB of 8,000 frames, for a table of 1 MB.
+    # Arrow's allocator would keep what it freed, many times the size of the table.
     pa.default_memory_pool().release_unused()
     return pa.concat_tables(groups) if groups else FRAMES_SCHEMA.empty_table().select(wanted)
 

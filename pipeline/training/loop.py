@@ -13,8 +13,7 @@ from torch import Tensor
 
 from pipeline.common.errors import UserError
 from pipeline.common.progress import progress_bar
-from pipeline.dataset.batching import epoch_batches
-from pipeline.dataset.examples import Examples
+from pipeline.dataset.loaded import LoadedDataset
 from pipeline.model.generator import StoryGenerator
 from pipeline.params import TrainParams
 from pipeline.training.checkpoint import Checkpoints, Progress
@@ -42,8 +41,8 @@ class Outcome(NamedTuple):
 def train_loop(
     generator: StoryGenerator,
     objective: Objective,
-    train: Examples,
-    val: Examples,
+    train: LoadedDataset,
+    val: LoadedDataset,
     params: TrainParams,
     seed: int,
     checkpoints: Checkpoints,
@@ -64,8 +63,7 @@ def train_loop(
     if not len(train) or not len(val):
         part = "training" if not len(train) else "validation"
         raise UserError(f"no {part} story has context.k + 1 frames: lower context.k")
-    lengths = train.lengths
-    steps_per_epoch = len(epoch_batches(lengths, params.batch_size, seed, 0))
+    steps_per_epoch = len(train.shuffled(params.batch_size, seed, 0))
     total_steps = params.epochs * steps_per_epoch
 
     # --- optimiser
@@ -105,7 +103,7 @@ def train_loop(
     while not progress.finished:
         # --- one epoch, or what is left of it
         generator.train()
-        batches = epoch_batches(lengths, params.batch_size, seed, progress.epoch)
+        batches = train.shuffled(params.batch_size, seed, progress.epoch)
         for rows in batches[progress.position :]:
             # --- step
             rate = learning_rate(progress.step, total_steps, params)

@@ -6,7 +6,7 @@ from enum import Enum
 
 from torch import Tensor
 
-from pipeline.dataset.examples import Batch
+from pipeline.dataset.loaded import Batch
 
 
 class Verdict(Enum):

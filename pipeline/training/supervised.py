@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from pipeline.dataset.examples import Batch
+from pipeline.dataset.loaded import Batch
 from pipeline.model.generator import Encoded, StoryGenerator
-from pipeline.model.losses import embedding_loss, text_loss
+from pipeline.model.losses import embedding_losses, text_loss
 from pipeline.params import LossParams
 from pipeline.training.objective import Objective
 
@@ -31,9 +31,8 @@ class SupervisedObjective(Objective):
 
     def losses(self, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:
         """The same, of a batch whose contexts have been encoded already."""
-        nll = text_loss(self._token_nll(encoded, batch), batch["target_mask"])
-        img, align = _embedding_losses(encoded, batch)
-        return self._named(nll, img, align)
+        nll = text_loss(self.generator.caption_nll(encoded.prefix, batch), batch["target_mask"])
+        return self._named(nll, *embedding_losses(encoded, batch))
 
     @torch.no_grad()
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
@@ -47,18 +46,15 @@ class SupervisedObjective(Objective):
         img, align = torch.zeros_like(nats), torch.zeros_like(nats)
         for batch in batches:
             encoded = self.generator.encode(batch["images"], batch["texts"])
-            nats += self._token_nll(encoded, batch).sum(dtype=torch.float64).cpu()
+            nll = self.generator.caption_nll(encoded.prefix, batch)
+            nats += nll.sum(dtype=torch.float64).cpu()
             tokens += int(batch["target_mask"].sum())
             size = len(batch["rows"])
             windows += size
-            for total, part in zip((img, align), _embedding_losses(encoded, batch), strict=True):
+            for total, part in zip((img, align), embedding_losses(encoded, batch), strict=True):
                 total += size * part.double().cpu()
         figures = self._named(nats / tokens, img / windows, align / windows)
         return {name: float(value) for name, value in figures.items()}
-
-    def _token_nll(self, encoded: Encoded, batch: Batch) -> Tensor:
-        text = [batch[n] for n in ("prompt_ids", "prompt_mask", "target_ids", "target_mask")]
-        return self.generator.token_nll(encoded.prefix, *text)
 
     def _named(self, nll: Tensor, img: Tensor, align: Tensor) -> dict[str, Tensor]:
         loss = nll
@@ -66,11 +62,3 @@ class SupervisedObjective(Objective):
             if weight:
                 loss = loss + weight * term
         return {"loss": loss, "nll": nll, "loss_img": img, "loss_align": align}
-
-
-def _embedding_losses(encoded: Encoded, batch: Batch) -> tuple[Tensor, Tensor]:
-    """L_img and L_align."""
-    return (
-        embedding_loss(encoded.image_pred, batch["target_image"], batch["target_image_id"]),
-        embedding_loss(encoded.text_pred, batch["target_text"], batch["target_text_id"]),
-    )

@@ -90,21 +90,20 @@ def make_objective(
     writer = sampler(toy, clip)
     torch.manual_seed(2)
     dim = toy.train.image.embeddings.shape[1]
-    targets = toy.val.batch(torch.arange(len(toy.val)).numpy())
     return AdversarialObjective(
         SupervisedObjective(toy.generator, LOSS),
         discriminator or Discriminator(dim, dim, params.discriminator),
         source(toy, writer, params, cached),
         toy.train,
-        Tripwires(writer, toy.val_contexts, targets["target_image"], targets["target_text"]),
+        Tripwires(writer, toy.val),
         params,
     )
 
 
 def source(toy: Any, writer: Sampler, params: GanParams, cached: Sequence[int]) -> CaptionSource:
     if params.variant == "naive":
-        return NaiveCaptions(writer, toy.contexts, PER_STORY, seed=5)
-    contexts = toy.contexts.take(cached)
+        return NaiveCaptions(writer, toy.train, PER_STORY, seed=5)
+    contexts = toy.train.contexts(cached)
     every = [i for i in range(len(cached)) for _ in range(PER_STORY)]
     seeds = [story_seed(i, "a sample") for i in range(len(every))]
     refresh = None

@@ -25,10 +25,9 @@ def test_nearest_is_the_most_similar_caption_of_another_story(toy: Any) -> None:
         embeddings=torch.nn.functional.normalize(torch.randn(len(train), 24), dim=1),
         target=torch.arange(len(train)),
     )
-    examples = replace(train, text=texts)
-    found = nearest_others(examples)
-    for i in range(0, len(examples), 7):
-        others = [j for j in range(len(examples)) if examples.story[j] != examples.story[i]]
+    found = nearest_others(replace(train, text=texts))
+    for i in range(0, len(train), 7):
+        others = [j for j in range(len(train)) if train.story[j] != train.story[i]]
         best = max(others, key=lambda j: float(texts.embeddings[i] @ texts.embeddings[j]))
         assert int(found[i]) == best
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.adversarial.discriminator import Judged
+from pipeline.adversarial.discriminator import PairScores
 from pipeline.adversarial.objective import AdversarialObjective
 from pipeline.params import TrainParams
 from pipeline.training.checkpoint import Checkpoints
@@ -153,8 +153,8 @@ def test_stored_log_probabilities_are_those_of_the_training_pass(toy: Any, tiny_
     batch = toy.train.batch(captions.windows.repeat_interleave(3).numpy())
     with torch.no_grad():
         prefix = toy.generator.encode(batch["images"], batch["texts"]).prefix
-        prompt = (batch["prompt_ids"], batch["prompt_mask"])
-        nll = toy.generator.token_nll(prefix, *prompt, captions.ids, captions.mask)
+        written = {"target_ids": captions.ids, "target_mask": captions.mask}
+        nll = toy.generator.caption_nll(prefix, batch | written)
     assert torch.allclose(-nll, captions.logprobs, atol=1e-4)
 
 
@@ -199,9 +199,9 @@ class LikesOneSide(nn.Module):
         self.direction = nn.Parameter(direction, requires_grad=False)
         self.threshold = threshold
 
-    def forward(self, images: torch.Tensor, texts: torch.Tensor) -> Judged:
+    def forward(self, images: torch.Tensor, texts: torch.Tensor) -> PairScores:
         score = texts @ self.direction - self.threshold
-        return Judged(score, score[:, None])
+        return PairScores(score, score[:, None])
 
     def requires_grad_(self, requires_grad: bool = True) -> "LikesOneSide":
         return self
@@ -220,7 +220,7 @@ def test_training_on_text_raises_the_share_of_captions_that_are_liked(
 ) -> None:
     train(toy, SupervisedObjective(toy.generator, LOSS), tmp_path / "base", epochs=8, lr=5e-3)
     writer = sampler(toy, tiny_clip)
-    contexts = toy.contexts.take(range(0, len(toy.contexts), 3))
+    contexts = toy.train.contexts(range(0, len(toy.train), 3))
 
     def sampled() -> torch.Tensor:
         samples = writer.sample(contexts, list(range(len(contexts))))

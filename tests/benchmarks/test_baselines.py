@@ -10,8 +10,8 @@ import torch
 from benchmarks.baselines import OnTheFly, PlainClip, Window, bare_clip, bare_images, one_at_a_time
 from pipeline.captioning.generate import generate_captions
 from pipeline.clip.frozen import FrozenClip
-from pipeline.dataset.contexts import Contexts
-from pipeline.dataset.examples import Batch, Ragged
+from pipeline.dataset.loaded import Batch, Ragged
+from pipeline.dataset.story_dataset import Contexts
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts
@@ -112,6 +112,6 @@ def test_one_caption_at_a_time(
     contexts = Contexts(["a", "b"], images, texts, captions, [b"a" * 32, b"b" * 32])
     params = load_params().generate
     params = GenerateParams.model_validate(params.model_dump() | {"max_new_tokens": 12})
-    ours = generate_captions(generator, prompts, images, texts, captions, params, [0] * STORIES)
+    ours = generate_captions(generator, prompts, contexts, params, [0] * STORIES)
     assert one_at_a_time(generator, prompts, contexts, 12) == [caption.text for caption in ours]
     assert all(caption.text for caption in ours)

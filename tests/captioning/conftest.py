@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
+from pipeline.dataset.story_dataset import Contexts
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts
@@ -23,21 +23,8 @@ def config(tiny_gpt2: Path) -> GeneratorConfig:
             "k": K,
             "dim_image": DIM,
             "dim_text": DIM,
-            "fusion": {
-                "d_model": 32,
-                "layers": 1,
-                "heads": 2,
-                "dropout": 0.1,
-                "position_embeddings": True,
-            },
-            "decoder": {
-                "model": str(tiny_gpt2),
-                "revision": None,
-                "tune": "frozen",
-                "precision": "float32",
-                "n_prefix": 2,
-                "frame_prefix": True,
-            },
+            "fusion": {"d_model": 32, "layers": 1, "heads": 2},
+            "decoder": {"model": str(tiny_gpt2), "n_prefix": 2},
             "prompt": {
                 "words_per_caption": 12,
                 "max_target_tokens": 30,
@@ -65,12 +52,9 @@ def prompts(config: GeneratorConfig) -> PromptBuilder:
     return load_prompts(config)
 
 
-Stories = tuple[NDArray[np.float32], NDArray[np.float32], list[list[str]]]
-
-
 @pytest.fixture(scope="module")
-def stories() -> Stories:
-    """Seven contexts with captions of 1 to 12 words."""
+def contexts() -> Contexts:
+    """Seven with captions of 1 to 12 words."""
     random = np.random.default_rng(0)
     images, texts = random.normal(size=(2, 7, K, DIM)).astype(np.float32)
     images /= np.linalg.norm(images, axis=-1, keepdims=True)
@@ -79,4 +63,5 @@ def stories() -> Stories:
         [" ".join(random.choice(WORDS, size=random.integers(1, 13))) for _ in range(K)]
         for _ in range(7)
     ]
-    return images, texts, captions
+    names = [f"story {i}" for i in range(7)]
+    return Contexts(names, images, texts, captions, [bytes([i]) * 32 for i in range(7)])

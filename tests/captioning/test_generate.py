@@ -1,32 +1,29 @@
 """Captions of whole stories: prompt, prefix, order and seeds."""
 
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from pipeline.captioning.generate import Caption, generate_captions, story_seed
 from pipeline.common.errors import UserError
+from pipeline.dataset.story_dataset import Contexts
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.prompt import PromptBuilder
 from tests.captioning.setting import settings
-
-K, DIM = 3, 24  # of the fixtures
-Stories = tuple[NDArray[np.float32], NDArray[np.float32], list[list[str]]]
 
 SEEDS = list(range(7))
 
 
 @torch.no_grad()
 def plainly(
-    generator: StoryGenerator, prompts: PromptBuilder, stories: Stories, i: int, prefix: bool
+    generator: StoryGenerator, prompts: PromptBuilder, contexts: Contexts, i: int, prefix: bool
 ) -> Caption:
     """One story, greedy, no cache, no padding: everything through the decoder at every step."""
-    images, texts, captions = stories
-    encoded = generator.encode(torch.from_numpy(images[i, None]), torch.from_numpy(texts[i, None]))
-    ids = prompts.prompt_ids(captions[i])
+    images, texts = contexts.images[i, None], contexts.texts[i, None]
+    encoded = generator.encode(torch.from_numpy(images), torch.from_numpy(texts))
+    ids = prompts.prompt_ids(contexts.captions[i])
     written: list[int] = []
     while len(written) < 20:
         sequence = generator.decoder.embed(
@@ -46,18 +43,18 @@ def plainly(
 def test_equals_one_story_at_a_time_without_cache(
     generator: StoryGenerator,
     prompts: PromptBuilder,
-    stories: Stories,
+    contexts: Contexts,
     batch_size: int,
     prefix: bool,
 ) -> None:
-    lengths = {len(prompts.prompt_ids(captions)) for captions in stories[2]}
+    lengths = {len(prompts.prompt_ids(captions)) for captions in contexts.captions}
     assert len(lengths) > 3, "the prompts must be of mixed lengths"
-    expected = [plainly(generator, prompts, stories, i, prefix) for i in range(7)]
+    expected = [plainly(generator, prompts, contexts, i, prefix) for i in range(7)]
     made = []
     out = generate_captions(
         generator,
         prompts,
-        *stories,
+        contexts,
         settings(batch_size=batch_size),
         SEEDS,
         use_prefix=prefix,
@@ -68,36 +65,29 @@ def test_equals_one_story_at_a_time_without_cache(
 
 
 def test_the_prefix_changes_the_caption_and_no_prefix_ignores_the_embeddings(
-    generator: StoryGenerator, prompts: PromptBuilder, stories: Stories
+    generator: StoryGenerator, prompts: PromptBuilder, contexts: Contexts
 ) -> None:
-    images, texts, captions = stories
-    swapped = (images[::-1].copy(), texts[::-1].copy(), captions)
+    images, texts = contexts.images[::-1].copy(), contexts.texts[::-1].copy()
+    swapped = replace(contexts, images=images, texts=texts)
     for prefix in (True, False):
-        own = generate_captions(generator, prompts, *stories, settings(), SEEDS, prefix)
-        other = generate_captions(generator, prompts, *swapped, settings(), SEEDS, prefix)
+        own = generate_captions(generator, prompts, contexts, settings(), SEEDS, prefix)
+        other = generate_captions(generator, prompts, swapped, settings(), SEEDS, prefix)
         assert (own == other) is not prefix
 
 
 def test_a_sample_belongs_to_its_story_and_seed(
-    generator: StoryGenerator, prompts: PromptBuilder, stories: Stories
+    generator: StoryGenerator, prompts: PromptBuilder, contexts: Contexts
 ) -> None:
     params = settings(strategy="nucleus", temperature=3.0, top_p=0.95)
-    images, texts, captions = stories
     seeds = [story_seed(0, f"story {i}") for i in range(7)]
-    all_of_them = generate_captions(generator, prompts, *stories, params, seeds)
-    assert all_of_them == generate_captions(generator, prompts, *stories, params, seeds)
+    all_of_them = generate_captions(generator, prompts, contexts, params, seeds)
+    assert all_of_them == generate_captions(generator, prompts, contexts, params, seeds)
     some = [5, 2]
     assert [all_of_them[i] for i in some] == generate_captions(
-        generator,
-        prompts,
-        images[some],
-        texts[some],
-        [captions[i] for i in some],
-        params,
-        [seeds[i] for i in some],
+        generator, prompts, contexts.take(some), params, [seeds[i] for i in some]
     )
     others = [story_seed(1, f"story {i}") for i in range(7)]
-    assert all_of_them != generate_captions(generator, prompts, *stories, params, others)
+    assert all_of_them != generate_captions(generator, prompts, contexts, params, others)
 
 
 def test_story_seeds_are_fixed_for_good() -> None:
@@ -106,31 +96,27 @@ def test_story_seeds_are_fixed_for_good() -> None:
 
 
 def test_captions_are_one_line_without_special_tokens(
-    generator: StoryGenerator, prompts: PromptBuilder, stories: Stories
+    generator: StoryGenerator, prompts: PromptBuilder, contexts: Contexts
 ) -> None:
-    for caption in generate_captions(generator, prompts, *stories, settings(), SEEDS):
+    for caption in generate_captions(generator, prompts, contexts, settings(), SEEDS):
         assert caption.text == " ".join(caption.text.split())
         assert "<|" not in caption.text
 
 
 def test_a_long_prompt_shortens_the_caption_and_never_overruns(
-    generator: StoryGenerator, prompts: PromptBuilder, stories: Stories
+    generator: StoryGenerator, prompts: PromptBuilder, contexts: Contexts
 ) -> None:
     """With all positions but two taken, three tokens are written: the last is never read."""
-    images, texts, _ = stories
+    one = contexts.take([0])
     taken = generator.config.prefix_tokens
     positions = generator.decoder.lm.config.max_position_embeddings
     prompt = FixedPrompt(prompts, positions - taken - 2)
-    out = generate_captions(
-        generator, prompt, images[:1], texts[:1], [["a"] * K], settings(), SEEDS[:1]
-    )
+    out = generate_captions(generator, prompt, one, settings(), SEEDS[:1])
     assert len(prompt.decoded[0]) <= 3
     assert out[0].finished or len(prompt.decoded[0]) == 3
     with pytest.raises(UserError, match=r"has 512: lower prompt\.max_sequence_tokens"):
         too_long = FixedPrompt(prompts, positions - taken + 1)
-        generate_captions(
-            generator, too_long, images[:1], texts[:1], [["a"] * K], settings(), SEEDS[:1]
-        )
+        generate_captions(generator, too_long, one, settings(), SEEDS[:1])
 
 
 class FixedPrompt(PromptBuilder):
@@ -149,13 +135,9 @@ class FixedPrompt(PromptBuilder):
         return super().decode(ids)
 
 
-def test_nothing_in_nothing_out(generator: StoryGenerator, prompts: PromptBuilder) -> None:
-    none = np.zeros((0, K, DIM), np.float32)
-    assert generate_captions(generator, prompts, none, none, [], settings(), []) == []
-
-
-def test_unequal_arguments_are_refused(
-    generator: StoryGenerator, prompts: PromptBuilder, stories: Stories
+def test_nothing_in_nothing_out_and_every_context_wants_a_seed(
+    generator: StoryGenerator, prompts: PromptBuilder, contexts: Contexts
 ) -> None:
-    with pytest.raises(ValueError, match="7 contexts with 7 images, 7 texts, 6 seeds"):
-        generate_captions(generator, prompts, *stories, settings(), SEEDS[:6])
+    assert generate_captions(generator, prompts, contexts.take([]), settings(), []) == []
+    with pytest.raises(ValueError, match="7 contexts with 6 seeds"):
+        generate_captions(generator, prompts, contexts, settings(), SEEDS[:6])

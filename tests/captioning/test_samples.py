@@ -79,7 +79,7 @@ def test_a_missing_or_damaged_file_says_what_to_do(tmp_path: Path) -> None:
 
 
 @settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_any_damage_is_one_sentence(tmp_path: Path, data: st.DataObject) -> None:

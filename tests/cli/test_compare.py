@@ -1,8 +1,6 @@
 """Comparing runs: the verdict, the pairing, and where predictions are read from."""
 
 import json
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.cli.compare import compare, main
+from pipeline.cli.app import main
+from pipeline.cli.compare import compare, read_predictions
 from pipeline.common.errors import UserError
-from pipeline.evaluation.predictions import read_predictions
 
 random = np.random.default_rng(0)
 STORIES = 40
@@ -65,6 +63,20 @@ def test_a_better_run_is_called_better_from_either_side() -> None:
     assert forth["nll"].difference < 0, "lower is better"
     assert forth["words"].verdict == "B is higher", "longer is neither better nor worse"
     assert forth["cider_d"].verdict == "no detectable difference"
+
+
+def test_what_is_neither_good_nor_bad_is_compared_on_demand() -> None:
+    """Without a choice: what has a better side, and what metrics.json shows."""
+    a, b = run(0.0, 1), run(0.2, 2)
+    for record in (*a.values(), *b.values()):
+        record["nats"] |= {"nll_other_prefix": 4.5, "nll_no_prefix": 5.0}
+    assert list(by_metric(a, b)) == [
+        *("lift", "nll", "nll_other_prefix", "clip_cosine", "r1", "r5", "r10", "median_rank"),
+        *("bleu4", "cider_d", "words", "finished"),
+    ]
+    found = by_metric(a, b, "nll_gap_no_prefix")["nll_gap_no_prefix"]
+    assert found.difference == pytest.approx(-by_metric(a, b, "nll")["nll"].difference)
+    assert found.verdict == "B is higher"
 
 
 def test_noise_is_no_difference() -> None:
@@ -120,25 +132,15 @@ def test_the_command_on_files(
 ) -> None:
     a = write(tmp_path / "a.jsonl", run(0.0, 1))
     b = write(tmp_path / "b.jsonl", run(0.2, 2, range(30)))
-    monkeypatch.setattr(
-        sys, "argv", ["compare", str(a), str(b), "--metric", "lift", "--metric", "nll"]
-    )
-    main()
+    words = ["storycache", "compare", str(a), str(b), "--metric", "lift", "--metric", "nll"]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as exited:
+        main()
+    assert not exited.value.code
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == f"A: {a}, 40 stories of test"
     assert printed[1] == f"B: {b}, 30 stories, 30 of them in common"
-    assert printed[3].split() == [
-        "metric",
-        "A",
-        "B",
-        "B",
-        "-",
-        "A",
-        "95",
-        "%",
-        "interval",
-        "verdict",
-    ]
+    assert printed[3].split() == "metric A B B - A 95 % interval verdict".split()
     assert [line.split()[0] for line in printed[4:]] == ["lift", "nll"]
     assert all(line.endswith("B is better") for line in printed[4:])
 
@@ -151,7 +153,7 @@ def test_files_that_are_no_predictions_are_named(
         read_predictions("gone.jsonl", "test")
     with pytest.raises(UserError, match=r"data/eval/predictions\.jsonl is missing"):
         read_predictions("workspace", "test")
-    with pytest.raises(UserError, match="this folder is in no repository"):
+    with pytest.raises(UserError, match="this folder is in no git repository"):
         read_predictions("main", "test")
     (tmp_path / "x.jsonl").write_text("not json\n")
     with pytest.raises(UserError, match=r"x\.jsonl is not a predictions file"):
@@ -162,39 +164,3 @@ def test_files_that_are_no_predictions_are_named(
     write(tmp_path / "x.jsonl", run(0, 1))
     with pytest.raises(UserError, match="no predictions for the split val"):
         read_predictions("x.jsonl", "val")
-
-
-@pytest.mark.slow
-def test_revisions_are_read_through_dvc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A repository with an evaluated commit, a newer one, and one from before any evaluation."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
-    programs = Path(sys.executable).parent
-
-    def do(*command: str) -> None:
-        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-
-    do("git", "init", "--quiet", "--initial-branch", "main")
-    do("git", "config", "user.name", "a test")
-    do("git", "config", "user.email", "test@localhost")
-    do(str(programs / "dvc"), "init", "--quiet")
-    do("git", "commit", "--quiet", "--allow-empty", "--message", "before")
-    do("git", "tag", "before")
-    for tag, gain in (("old", 0.0), ("new", 0.2)):
-        write(tmp_path / "data/eval/predictions.jsonl", run(gain, 1))
-        do(str(programs / "dvc"), "add", "--quiet", "data/eval")
-        do("git", "add", "--all")
-        do("git", "commit", "--quiet", "--message", tag)
-        do("git", "tag", tag)
-
-    assert read_predictions("old", "test") == run(0.0, 1)
-    assert read_predictions("HEAD", "test") == read_predictions("workspace", "test")
-    found = by_metric(read_predictions("old", "test"), read_predictions("new", "test"), "lift")
-    assert found["lift"].verdict == "B is better"
-    with pytest.raises(UserError, match="nowhere is neither a file nor a revision or experiment"):
-        read_predictions("nowhere", "test")
-    with pytest.raises(UserError, match="no predictions of before here: it was never evaluated"):
-        read_predictions("before", "test")
-    shutil.rmtree(tmp_path / ".dvc/cache")
-    with pytest.raises(UserError, match="in neither DVC's cache nor its remote"):
-        read_predictions("old", "test")

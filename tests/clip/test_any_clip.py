@@ -19,7 +19,7 @@ from pipeline.clip.frozen import FrozenClip
 from pipeline.common.errors import UserError
 from pipeline.evaluation.judge import Judge
 from pipeline.features.cache import EncodeCache
-from pipeline.features.cached_texts import CachedTexts
+from pipeline.features.embed import CachedTexts
 
 TEXTS = ["", "She runs.", "The lamp on the table is still lit. " * 9, "naïve — 東京 🚂"]
 TOWERS = ("vision_config", "text_config")
@@ -338,13 +338,6 @@ def test_a_missing_file_is_named_with_what_to_do(clip_copy: Path, name: str, adv
     assert name in sentence and advice in sentence and "dvc repro" not in sentence
 
 
-def test_a_missing_tokenizer_is_said_before_any_caption_is_embedded(clip_copy: Path) -> None:
-    """Transformers makes an empty one up, to which all captions are the same."""
-    (clip_copy / "tokenizer.json").unlink()
-    sentence = refused(clip_copy, lambda clip: CachedTexts(clip).embed(["She runs.", "He walks."]))
-    assert "has no tokenizer files" in sentence
-
-
 def test_a_judge_without_a_tokenizer_is_refused_before_captions_are_written(
     clip_copy: Path, tmp_path: Path
 ) -> None:
@@ -380,17 +373,3 @@ def test_weights_that_are_not_finite_leave_nothing_in_the_cache(clip_copy: Path)
     assert "NaN or infinity in text_model.final_layer_norm.weight" in sentence
     cache = EncodeCache("text", load(clip_copy).fingerprint("text"))
     assert not cache.folder.exists()
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, 1e6])  # the last is beyond float16
-def test_rows_that_are_not_finite_are_never_kept(value: float) -> None:
-    keys = np.arange(64, dtype=np.uint8).reshape(2, 32)
-    rows = np.full((2, 8), 8**-0.5, np.float32)
-    rows[1, 5] = value
-    cache = EncodeCache("text", "f" * 64)
-    with pytest.raises(UserError, match=r"1 of 2 embeddings .* content 2021222324"):
-        cache.add(keys, rows)
-    assert not list(cache.folder.glob("*.h5"))
-    cache.add(keys[:1], rows[:1])
-    cache.scan()
-    assert cache.contains(keys).tolist() == [True, False]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from pipeline.common.hdf5 import UnreadableError, hdf5_bytes, open_sealed, sealed_bytes
+from pipeline.common.files import UnreadableError
+from pipeline.common.hdf5 import hdf5_bytes, open_sealed, sealed_bytes
 from tests.damage import damaged
 
 TEXTS = np.array(["", "Caption, “quoted”", "ünïcode" * 40], dtype=object)

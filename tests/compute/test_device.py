@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.compute import device
 from pipeline.common.errors import UserError
+from pipeline.compute import device
 from pipeline.compute.device import (
     cpu_has_amx,
     make_deterministic,

@@ -40,3 +40,22 @@ def test_an_override_that_is_not_a_key_is_refused(line):
     assert "Traceback" not in output
     assert "loss.alhpa" in output
     assert (line.root / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("  alpha:", "\talpha:", "unable to read: 'params.yaml', YAML file structure is corrupted"),
+        (
+            "loss:\n",
+            "raw: here\nloss:\n",
+            "cannot redefine 'raw' from 'vars[0]' as it already exists",
+        ),
+    ],
+)
+def test_what_dvc_itself_refuses_to_read_names_the_file_and_runs_nothing(line, before, after, said):
+    """DVC reads params.yaml before any stage, to fill in the paths of dvc.yaml."""
+    line.edit("params.yaml", lambda text: text.replace(before, after))
+    output = line.dvc("repro", fails=True)
+    assert said in output and "params.yaml" in output
+    assert "Traceback" not in output and line.stages_run(output) == []

@@ -1,6 +1,8 @@
 """What runs again and what does not, as DVC itself tells it."""
 
 import json
+import re
+import sys
 
 import pytest
 
@@ -67,18 +69,54 @@ def test_a_setting_of_one_encoder_leaves_the_other_alone(line):
     assert line.contents("data/features") == cropped
 
 
-def test_an_edit_runs_the_stages_that_import_it(line):
-    def changed() -> set[str]:
-        return set(json.loads(line.dvc("status", "--json")))
+@pytest.mark.parametrize(
+    ("room", "first"),
+    [
+        ("training", "train"),
+        ("model", "train"),
+        ("captioning", "captions"),
+        ("adversarial", "adversarial"),
+        ("evaluation", "evaluate"),
+    ],
+)
+def test_an_edit_behind_the_features_embeds_nothing(line, room, first):
+    for module in (line.root / "pipeline" / room).glob("[a-z]*.py"):
+        module.write_text(module.read_text() + COMMENT)
+    changed = json.loads(line.dvc("status", "--json"))
+    assert next(stage for stage in LINE if stage in changed) == first
+    assert {stage for stage in LINE[: LINE.index(first)] if stage in changed} == set()
 
-    line.edit("pipeline/model/losses.py", lambda code: code + COMMENT)
-    after_training = changed()
-    assert "train" in after_training
-    assert after_training.isdisjoint(LINE[:5])
 
+def test_an_edit_of_the_encoder_embeds_from_its_cache(line):
     line.edit("pipeline/clip/frozen.py", lambda code: code + COMMENT)
-    assert {"embed_image", "embed_text"} <= changed()
+    changed = json.loads(line.dvc("status", "--json"))
+    assert {"embed_image", "embed_text"} <= set(changed)
+    assert {"download", "prepare", "split", "train"}.isdisjoint(changed)
     before = line.contents("data/features/text")
     output = line.dvc("repro", "embed_text")
     assert line.stages_run(output) == ["embed_text"]
+    assert re.search(r"from the cache, 0 encoded", output)
     assert line.contents("data/features/text") == before
+
+
+LEFT_BEHIND = """
+__pycache__/fusion.cpython-311.pyc fusion.pyc fusion.pyo .fusion.py.swp .fusion.py.swo fusion.py~
+#fusion.py# .DS_Store .fusion.py.kate-swp .goutputstream-AB12 .nfs00001 .coverage
+.mypy_cache/3.11/cache.json .ruff_cache/0.17/x .pytest_cache/v .ipynb_checkpoints/fusion.py
+storycache.egg-info/PKG-INFO .idea/workspace.xml .fusion.py.4711-0a1b2c3d.partial .out.lock
+""".split()
+
+
+def test_what_tools_leave_in_folders_of_code_runs_nothing(line):
+    for folder in ("stages", "pipeline", "pipeline/model", "pipeline/clip", "pipeline/common"):
+        for name in LEFT_BEHIND:
+            path = line.root / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("not code")
+        (line.root / folder / ".#fusion.py").symlink_to("somebody@a-machine.4711")  # Emacs's lock
+    line.run(sys.executable, "-m", "compileall", "-q", "-f", "stages", "pipeline")
+    line.run("ruff", "check", "--quiet", "pipeline/model")
+    assert json.loads(line.dvc("status", "--json")) == {}
+    assert line.stages_run(line.dvc("repro")) == []
+    (line.root / "pipeline/model/new.py").write_text("x = 1\n")
+    assert set(json.loads(line.dvc("status", "--json"))) >= {"train", "evaluate"}

@@ -21,7 +21,13 @@ from pipeline.features.store import FeatureStore, key_array, write_shard
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts
-from pipeline.params import GenerateParams, LossParams
+from pipeline.params import (
+    DecoderParams,
+    FusionParams,
+    GenerateParams,
+    LossParams,
+    PromptParams,
+)
 from pipeline.stories.frames import FRAMES_SCHEMA, content_key
 
 K = 3
@@ -55,18 +61,7 @@ class World:
 
 
 def settings(**changes: Any) -> GenerateParams:
-    return GenerateParams.model_validate(
-        {
-            "strategy": "greedy",
-            "max_new_tokens": 12,
-            "temperature": 1.0,
-            "top_p": 0.9,
-            "repetition_penalty": 1.0,
-            "no_repeat_ngram_size": 0,
-            "batch_size": 4,
-        }
-        | changes
-    )
+    return GenerateParams(**{"max_new_tokens": 12, "batch_size": 4} | changes)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -130,32 +125,13 @@ def world(
         key = key_array(frames.column("image_key" if modality == "image" else "caption_key"))
         attributes = clip.settings(modality) | {"fingerprint": clip.fingerprint(modality)}
         write_shard(folder / modality / "00000.h5", key, embeddings, attributes)
-    config = GeneratorConfig.model_validate(
-        {
-            "k": K,
-            "dim_image": clip.dim,
-            "dim_text": clip.dim,
-            "fusion": {
-                "d_model": 32,
-                "layers": 1,
-                "heads": 2,
-                "dropout": 0.1,
-                "position_embeddings": True,
-            },
-            "decoder": {
-                "model": str(tiny_gpt2),
-                "revision": None,
-                "tune": "frozen",
-                "precision": "float32",
-                "n_prefix": 2,
-                "frame_prefix": True,
-            },
-            "prompt": {
-                "words_per_caption": 8,
-                "max_target_tokens": 40,
-                "max_sequence_tokens": 200,
-            },
-        }
+    config = GeneratorConfig(
+        k=K,
+        dim_image=clip.dim,
+        dim_text=clip.dim,
+        fusion=FusionParams(d_model=32, layers=1, heads=2),
+        decoder=DecoderParams(model=str(tiny_gpt2), n_prefix=2),
+        prompt=PromptParams(words_per_caption=8, max_target_tokens=40, max_sequence_tokens=200),
     )
     torch.manual_seed(0)
     generator = StoryGenerator.from_config(config).eval()
@@ -169,9 +145,9 @@ def world(
         prompts=load_prompts(config),
         scorer=CaptionScorer(clip, ""),
         judge=Judge(judge, "", raw),
-        critic=None,
+        discriminator=None,
         generate=settings(),
-        loss=LossParams.model_validate({"alpha": 0.5, "lambda": 0.25}),
+        loss=LossParams(**{"lambda": 0.25}),
         loss_batch_size=3,
         seed=0,
     )

@@ -6,15 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pipeline.evaluation.bootstrap import (
-    difference,
-    intervals,
-    lift_of,
-    mean_of,
-    median_of,
-    point,
-    ratio_of,
-)
+from pipeline.evaluation.bootstrap import intervals, point
+from pipeline.evaluation.figures import Measure, difference, lift_of, mean_of, median_of, ratio_of
 
 random = np.random.default_rng(0)
 VALUES = random.normal(0.5, 0.2, size=60)
@@ -117,4 +110,4 @@ def test_draws_come_in_blocks_and_there_are_as_many_as_asked(
 
 
 def test_one_story_has_no_interval() -> None:
-    assert intervals({"mean": mean_of(np.array([0.4]))}, 1, seed=0)["mean"] == (0.4, None, None)
+    assert intervals({"mean": mean_of(np.array([0.4]))}, 1, seed=0)["mean"] == Measure(0.4)

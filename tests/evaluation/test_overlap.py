@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from sacrebleu import corpus_bleu
 
 from pipeline.evaluation.bootstrap import point
-from pipeline.evaluation.overlap import bleu_counts, bleu_from_sums, bleu_of, cider_d, rouge_l
-from pipeline.evaluation.tokens import ngrams, tokenize
+from pipeline.evaluation.diversity import ngrams
+from pipeline.evaluation.figures import bleu_from_sums, bleu_of
+from pipeline.evaluation.overlap import bleu_counts, cider_d, rouge_l, tokenize
 
 TRUE = [
     "Mara opens the red door and looks into the dark hall behind it.",

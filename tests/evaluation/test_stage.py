@@ -14,8 +14,9 @@ import pytest
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_json
+from pipeline.common.stage import call_stage
 from pipeline.model.folder import save_generator
-from stages.evaluate import main
+from stages.evaluate import evaluate
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,6 +47,10 @@ def files(world: Any, tiny_judge: Path, tmp_path: Path, monkeypatch: pytest.Monk
     words = [word for pair in arguments.items() for word in pair]
     monkeypatch.setattr(sys, "argv", ["evaluate", *words])
     return tmp_path
+
+
+def main() -> None:
+    call_stage(sys.argv[1:], evaluate)
 
 
 def test_writes_metrics_predictions_and_plots(

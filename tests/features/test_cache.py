@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from pipeline.common.errors import UserError
-from pipeline.common.home import storycache_home
 from pipeline.features.cache import EncodeCache
 
 FINGERPRINT = "ab" * 32
@@ -23,7 +22,6 @@ def filled(fingerprint: str = FINGERPRINT) -> EncodeCache:
     cache = EncodeCache("image", fingerprint)
     cache.add(*rows(0, 5))
     cache.add(*rows(5, 9))
-    cache.scan()
     return cache
 
 
@@ -42,12 +40,10 @@ def test_an_unknown_key_is_not_read() -> None:
 def test_another_encoder_sees_nothing() -> None:
     cache = filled()
     for other in (EncodeCache("image", "cd" * 32), EncodeCache("text", FINGERPRINT)):
-        other.scan()
         assert not other.contains(rows(0, 9)[0]).any()
     # Equal in the 16 letters that name the folder, and still another encoder.
     twin = EncodeCache("image", FINGERPRINT[:16] + "0" * 48)
     assert twin.folder == cache.folder
-    twin.scan()
     assert not twin.contains(rows(0, 9)[0]).any()
 
 
@@ -56,18 +52,19 @@ def test_a_damaged_file_is_ignored_and_can_be_written_again(
     damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cache = filled()
-    path = next(p for p in cache.folder.glob("*.h5") if len(cache._read(p)[0]) == 5)  # type: ignore[index]
+    path = next(p for p in cache.folder.glob("*.h5") if len(cache.open_chunk(p)[0]) == 5)
     data = bytearray(path.read_bytes())
     if damage == "flip":
         place = data.find(rows(0, 5)[1].tobytes())
         assert place > 0
         data[place + 3] ^= 1
     path.write_bytes({"cut": data[: len(data) // 2], "flip": data, "empty": b""}[damage])
-    cache.scan()
+    with pytest.raises(UserError, match="changed under this run"):
+        cache.read(rows(0, 9)[0])
+    cache = EncodeCache("image", FINGERPRINT)
     assert f"warning: ignoring {path}" in capsys.readouterr().err
     assert cache.contains(rows(0, 9)[0]).tolist() == [False] * 5 + [True] * 4
     cache.add(*rows(0, 5))
-    cache.scan()
     assert cache.contains(rows(0, 9)[0]).all()
     np.testing.assert_array_equal(cache.read(rows(0, 9)[0]), rows(0, 9)[1])
 
@@ -75,8 +72,7 @@ def test_a_damaged_file_is_ignored_and_can_be_written_again(
 def test_an_unfinished_file_is_not_seen() -> None:
     cache = filled()
     (cache.folder / ".x.h5.123.partial").write_bytes(b"half")
-    cache.scan()
-    assert cache.contains(rows(0, 9)[0]).all()
+    assert EncodeCache("image", FINGERPRINT).contains(rows(0, 9)[0]).all()
 
 
 def test_several_processes_may_write_the_same_rows(tmp_path: Path) -> None:
@@ -90,22 +86,13 @@ def test_several_processes_may_write_the_same_rows(tmp_path: Path) -> None:
         "    keys = np.frombuffer(b''.join(digests), np.uint8).reshape(-1, 32)\n"
         "    vectors = np.arange(start, start + 10)[:, None] + np.zeros((1, 4))\n"
         "    cache.add(keys, vectors)\n"
-        "    cache.scan()\n"
         "    cache.read(keys)\n"
     )
     processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
     assert [process.wait() for process in processes] == [0, 0, 0]
     cache = EncodeCache("image", FINGERPRINT)
-    cache.scan()
     np.testing.assert_array_equal(cache.read(rows(0, 200)[0]), rows(0, 200)[1])
     assert len(list(cache.folder.iterdir())) == 20
-
-
-def test_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("STORYCACHE_HOME", str(tmp_path))
-    assert storycache_home() == tmp_path
-    monkeypatch.delenv("STORYCACHE_HOME")
-    assert storycache_home() == Path.home() / ".cache" / "storycache"
 
 
 def test_a_cache_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from pipeline.clip.frozen import FrozenClip
 from pipeline.common.errors import UserError
 from pipeline.common.home import storycache_home
 from pipeline.features import store as store_module
-from pipeline.features.embed import cache_images, embed_images, embed_texts
+from pipeline.features.embed import CachedTexts, cache_images, embed_images, embed_texts
+from pipeline.features.jobs import TextJob
 from pipeline.features.store import FeatureStore
 from pipeline.params.yaml import read_yaml
 
@@ -165,6 +166,36 @@ def test_raw_stories_of_another_dataset_are_noticed(clip, tiny_data, tmp_path: P
         embed_images(clip, tiny_data.raw, beyond, tmp_path / "out")
 
 
+TEXTS = [f"Mara opens door number {i} and looks into the hall." for i in range(9)]
+
+
+def test_the_same_vectors_from_encoder_and_cache(clip: FrozenClip) -> None:
+    encoded: list[int] = []
+    first = CachedTexts(clip).embed(TEXTS, encoded.append)
+    assert sum(encoded) == len(TEXTS)
+    assert np.abs(first - clip.encode_texts(TEXTS)).max() < 1e-3
+    again = CachedTexts(clip).embed(TEXTS[::-1], encoded.append)
+    assert sum(encoded) == len(TEXTS), "nothing more was encoded"
+    assert np.array_equal(again, first[::-1])
+
+
+def test_what_is_missing_alone_is_encoded_and_kept_in_parts(
+    clip: FrozenClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = CachedTexts(clip)
+    texts.embed(TEXTS[:3])
+    encoded: list[int] = []
+    monkeypatch.setattr(TextJob, "chunk_batches", 2)
+    found = texts.embed(TEXTS, encoded.append)
+    assert sum(encoded) == 6
+    assert np.array_equal(found[:3], texts.embed(TEXTS[:3]))
+    assert len(list(texts._cache.folder.glob("*.h5"))) == 1 + 2, "three, then four and two"
+
+
+def test_no_texts(clip: FrozenClip) -> None:
+    assert CachedTexts(clip).embed([]).shape == (0, 24)
+
+
 def stage(folder: Path, home: Path, modality: str, tiny_data) -> subprocess.Popen:
     raw = ["--raw", str(tiny_data.raw)] if modality == "image" else []
     arguments = [modality, *raw, "--frames", str(tiny_data.frames), "--out", str(folder / "out")]
@@ -220,9 +251,9 @@ def test_the_stage_that_finds_everything_cached_loads_no_torch(project, tiny_dat
         assert process.returncode == 0
     assert "40 from the cache, 0 encoded" in printed
     code = (
-        "import sys; from stages.embed import main;"
-        f"sys.argv = ['embed', 'text', '--frames', {str(tiny_data.frames)!r}, '--out', 'out'];"
-        "main(); assert not {'torch', 'transformers'} & set(sys.modules)"
+        "import sys; from pathlib import Path; from stages.embed import text;"
+        f"text(Path({str(tiny_data.frames)!r}), Path('out'));"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     env = {
         **os.environ,

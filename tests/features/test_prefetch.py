@@ -16,7 +16,7 @@ def test_prefetched_gives_everything_and_raises_in_place(depth: int) -> None:
         assert [next(ahead) for _ in range(5)] == list(range(5))
         with pytest.raises(ValueError, match="sixth"):
             next(ahead)
-    with prefetched(iter(range(3)), depth) as whole:
+    with prefetched((i for i in range(3)), depth) as whole:
         assert list(whole) == [0, 1, 2]
 
 

@@ -93,40 +93,26 @@ def test_a_damaged_exif_block_says_nothing(exif: bytes) -> None:
     assert check(data) == decode(data).size == (480, 320)
 
 
+PLAIN, BESIDE = four_corners(), {"save_all": True, "append_images": [Image.new("RGB", (480, 320))]}
 FORMS: dict[str, tuple[Image.Image, str, dict[str, Any]]] = {
-    "jpeg": (four_corners(), "JPEG", {}),
-    "progressive": (four_corners(), "JPEG", {"progressive": True}),
-    "cmyk": (four_corners().convert("CMYK"), "JPEG", {"quality": 95}),
-    "cmyk tiff": (four_corners().convert("CMYK"), "TIFF", {}),
-    "lab": (four_corners().convert("LAB"), "TIFF", {}),
-    "ycbcr": (four_corners().convert("YCbCr"), "TIFF", {}),
-    "png": (four_corners(), "PNG", {}),
-    "opaque": (four_corners().convert("RGBA"), "PNG", {}),
-    "palette": (four_corners().quantize(9), "PNG", {}),
-    "two bits": (four_corners().quantize(4), "PNG", {"bits": 2}),
-    "webp": (four_corners(), "WEBP", {"quality": 95}),
-    "lossless": (four_corners(), "WEBP", {"lossless": True}),
-    "avif": (four_corners(), "AVIF", {"quality": 90}),
-    "gif": (four_corners(), "GIF", {}),
-    "tiff": (four_corners(), "TIFF", {"compression": "tiff_lzw"}),
-    "jpeg in tiff": (four_corners(), "TIFF", {"compression": "jpeg", "quality": 95}),
-    "bmp": (four_corners(), "BMP", {}),
-    "jpeg 2000": (four_corners(), "JPEG2000", {}),
-    "ppm": (four_corners(), "PPM", {}),
-    "qoi": (four_corners(), "QOI", {}),
-    "pcx": (four_corners(), "PCX", {}),
-    "sgi": (four_corners(), "SGI", {}),
+    **{form: (PLAIN, form, {}) for form in "JPEG PNG GIF BMP JPEG2000 PPM QOI PCX SGI TGA".split()},
+    "progressive": (PLAIN, "JPEG", {"progressive": True}),
+    "cmyk": (PLAIN.convert("CMYK"), "JPEG", {"quality": 95}),
+    "cmyk tiff": (PLAIN.convert("CMYK"), "TIFF", {}),
+    "lab": (PLAIN.convert("LAB"), "TIFF", {}),
+    "ycbcr": (PLAIN.convert("YCbCr"), "TIFF", {}),
+    "opaque": (PLAIN.convert("RGBA"), "PNG", {}),
+    "palette": (PLAIN.quantize(9), "PNG", {}),
+    "two bits": (PLAIN.quantize(4), "PNG", {"bits": 2}),
+    "webp": (PLAIN, "WEBP", {"quality": 95}),
+    "lossless": (PLAIN, "WEBP", {"lossless": True}),
+    "avif": (PLAIN, "AVIF", {"quality": 90}),
+    "tiff": (PLAIN, "TIFF", {"compression": "tiff_lzw"}),
+    "jpeg in tiff": (PLAIN, "TIFF", {"compression": "jpeg", "quality": 95}),
     "ico": (four_corners(256, 256), "ICO", {"sizes": [(256, 256)]}),
-    "tga": (four_corners(), "TGA", {}),
-    "mpo": (four_corners(), "MPO", {"save_all": True, "append_images": [Image.new("RGB", (9, 9))]}),
-    **{
-        f"moving {form}": (
-            four_corners(),
-            form,
-            {"save_all": True, "append_images": [Image.new("RGB", (480, 320))], **options},
-        )
-        for form, options in (("PNG", {}), ("GIF", {}), ("WEBP", {"lossless": True}), ("TIFF", {}))
-    },
+    "mpo": (PLAIN, "MPO", {"save_all": True, "append_images": [Image.new("RGB", (9, 9))]}),
+    **{f"moving {form}": (PLAIN, form, BESIDE) for form in ("PNG", "GIF", "TIFF")},
+    "moving WEBP": (PLAIN, "WEBP", {**BESIDE, "lossless": True}),
 }
 
 
@@ -154,13 +140,13 @@ def test_extreme_shapes(shape: tuple[int, int], form: str) -> None:
     assert check(data) == decode(data).size == shape
 
 
-BRANDS = {"heic": b"heic", "heix": b"heix", "mif1": b"mif1\0\0\0\0mif1heic"}
+HEIC_BRANDS = (b"heic", b"heix", b"mif1\0\0\0\0mif1heic")
 
 
 @pytest.mark.parametrize(
     ("name", "data"),
     [
-        *(("HEIC", b"\0\0\0\x24ftyp" + brand + bytes(99)) for brand in BRANDS.values()),
+        *(("HEIC", b"\0\0\0\x24ftyp" + brand + bytes(99)) for brand in HEIC_BRANDS),
         ("JPEG XL", b"\xff\x0a" + bytes(99)),
         ("JPEG XL", b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(99)),
         ("EPS", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n{ } loop\n"),
@@ -256,18 +242,9 @@ def test_a_long_text_in_a_png_is_skipped(name: str, behind: bool) -> None:
 
 
 SOUND = [
-    encoded(four_corners(64, 48), form, **options)
-    for form, options in (
-        ("JPEG", {}),
-        ("JPEG", {"progressive": True}),
-        ("PNG", {}),
-        ("WEBP", {}),
-        ("AVIF", {}),
-        ("GIF", {}),
-        ("TIFF", {"compression": "tiff_lzw"}),
-        ("JPEG2000", {}),
-        ("BMP", {}),
-    )
+    *(encoded(four_corners(64, 48), f) for f in "JPEG PNG WEBP AVIF GIF JPEG2000 BMP".split()),
+    encoded(four_corners(64, 48), "JPEG", progressive=True),
+    encoded(four_corners(64, 48), "TIFF", compression="tiff_lzw"),
 ]
 
 

@@ -49,7 +49,7 @@ def test_round_trip(
     for a, b in zip(encoded, again, strict=True):
         assert torch.equal(a, b)
     assert torch.equal(
-        generator.token_nll(encoded.prefix, **tokens), loaded.token_nll(again.prefix, **tokens)
+        generator.caption_nll(encoded.prefix, tokens), loaded.caption_nll(again.prefix, tokens)
     )
 
 

@@ -64,7 +64,7 @@ def test_order_of_frames_matters_with_positions_only(
 
 def _total_loss(generator: StoryGenerator, contexts: Contexts, tokens: Tokens) -> torch.Tensor:
     encoded = generator.encode(*contexts)
-    nll = generator.token_nll(encoded.prefix, **tokens).sum()
+    nll = generator.caption_nll(encoded.prefix, tokens).sum()
     return nll + encoded.image_pred[:, 0].sum() + encoded.text_pred[:, 0].sum()
 
 
@@ -116,7 +116,7 @@ def _check_nll(generator: StoryGenerator, contexts: Contexts, tokens: Tokens) ->
     generator.eval()
     prefix = generator.encode(*contexts).prefix
     for given in (prefix, prefix.roll(1, 0), None):
-        nll = generator.token_nll(given, **tokens)
+        nll = generator.caption_nll(given, tokens)
         assert nll.shape == tokens["target_ids"].shape
         for i in range(4):
             mask = tokens["target_mask"][i]
@@ -147,8 +147,8 @@ def test_padding_by_a_real_word_changes_nothing(
         other[f"{part}_ids"] = tokens[f"{part}_ids"].masked_fill(~tokens[f"{part}_mask"], eos)
     # and end-of-text as a supervised token, which masking by id would lose
     other["target_ids"][0, 1] = tokens["target_ids"][0, 1] = eos
-    nll = generator.token_nll(prefix, **other)
-    assert torch.equal(nll, generator.token_nll(prefix, **tokens))
+    nll = generator.caption_nll(prefix, other)
+    assert torch.equal(nll, generator.caption_nll(prefix, tokens))
     assert nll[0, 1] > 0
 
 
@@ -205,7 +205,7 @@ def test_decoders_of_other_makes(
             pack_frozen(generator.decoder.lm)
         generator.zero_grad()
         _check_nll(generator, contexts, tokens)
-        generator.token_nll(generator.encode(*contexts).prefix, **tokens).sum().backward()
+        generator.caption_nll(generator.encode(*contexts).prefix, tokens).sum().backward()
         slope = generator.decoder.from_z.weight.grad
         assert slope is not None
         slopes.append(slope.clone())
@@ -239,7 +239,7 @@ def test_what_a_tokenizer_opens_with_stands_before_the_prefix(
     opening = lm.get_input_embeddings()(torch.tensor([[begin]]))
     prefix = generator.encode(*contexts).prefix
     for given in (prefix, None):
-        nll = generator.token_nll(given, **tokens)
+        nll = generator.caption_nll(given, tokens)
         for i in range(4):
             mask = tokens["target_mask"][i]
             front = opening if given is None else torch.cat([opening, given[i, None]], dim=1)
@@ -286,7 +286,7 @@ def test_a_frozen_decoder_in_bfloat16(
         generator = StoryGenerator.from_config(make_config(precision=precision, dropout=0.0))
         assert {p.dtype for p in generator.trainable().values()} == {torch.float32}
         generator.train()
-        nll = generator.token_nll(generator.encode(*contexts).prefix, **tokens)
+        nll = generator.caption_nll(generator.encode(*contexts).prefix, tokens)
         assert nll.dtype == torch.float32
         nll.sum().backward()
         for name, parameter in generator.trainable().items():

@@ -95,7 +95,7 @@ def test_a_group_can_be_made_in_code():
         (
             "source: sample",
             "source: samples",
-            'dataset.source is "samples", but must be one of sample, hub, parquet',
+            'dataset.source is "samples", but must be one of sample, hub, parquet, folder, jsonl',
         ),
         (
             "limit_stories: null",
@@ -213,3 +213,10 @@ def test_any_value_at_any_key_is_taken_or_explained(path, value):
     except UserError as error:
         assert "\n" not in str(error)
         assert ".".join(path) in str(error)
+
+
+def test_a_stage_that_asks_for_some_groups_can_read_no_others() -> None:
+    params = Params().only("seed", "loss")
+    assert params.model_dump(mode="json") == {"seed": 0, "loss": {"alpha": 0.5, "lambda": 0.5}}
+    with pytest.raises(AttributeError):
+        _ = params.train

@@ -1,5 +1,4 @@
 import re
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -70,29 +69,13 @@ def test_an_unclosed_tag_takes_no_words_with_it() -> None:
 
 @pytest.mark.parametrize(
     "tag",
-    [
-        "<gdi image2>",
-        "<gdi image02>",
-        "<gdi image_2>",
-        "<gdi image-2>",
-        "<gdi Image 2>",
-        "<gdi IMG02>",
-        "<gdi img 2>",
-        "<gdi frame#2>",
-        "<gdi Frame: 2>",
-        "<gdi frame2.jpg>",
-        "<gdi 2>",
-        "<gdi #2>",
-        "<gdi2>",
-        "<gdiimage2>",
-        '<gdi id="image2">',
-        "<gdi image2 char1>",
-        "<gdi char1 image2>",
-        "<gdi 2, char1>",
-        "<gdi image2",
-        "<<gdi image2>>",
-        "gdi image2>",
-    ],
+    (
+        "<gdi image2> | <gdi image02> | <gdi image_2> | <gdi image-2> | <gdi Image 2> | "
+        "<gdi IMG02> | <gdi img 2> | <gdi frame#2> | <gdi Frame: 2> | <gdi frame2.jpg> | "
+        '<gdi 2> | <gdi #2> | <gdi2> | <gdiimage2> | <gdi id="image2"> | '
+        "<gdi image2 char1> | <gdi char1 image2> | <gdi 2, char1> | <gdi image2 | "
+        "<<gdi image2>> | gdi image2>"
+    ).split(" | "),
 )
 def test_a_frame_is_named_by_image_img_frame_or_a_bare_number(tag: str) -> None:
     story = f"<gdi image1>first {tag} second <gdi image3>third"
@@ -123,21 +106,8 @@ def test_where_every_frame_is_closed_nothing_between_frames_is_caption(between: 
 @pytest.mark.parametrize(
     "line",
     [
-        "# Dusk",
-        "###### <gdo char1>Tom</gdo>'s way",
-        "##",
-        "---",
-        "***",
-        " * * * ",
-        "_____",
-        "———",
-        "===",
-        "```",
-        "```xml",
-        "~~~",
-        "Image 2:",
-        "**Frame #2**",
-        "--- Image 2 ---",
+        *("# Dusk", "###### <gdo char1>Tom</gdo>'s way", "##", "---", "***", " * * * ", "_____"),
+        *("———", "===", "```", "```xml", "~~~", "Image 2:", "**Frame #2**", "--- Image 2 ---"),
     ],
 )
 def test_where_one_is_open_lines_of_layout_are_no_caption_and_sentences_are(line: str) -> None:
@@ -147,17 +117,10 @@ def test_where_one_is_open_lines_of_layout_are_no_caption_and_sentences_are(line
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "He was #1 at last.",
-        "She said: --- and no more.",
-        "In image 2 she smiled.",
-        "- a list",
-        "2 * * * 3",
-        "`code`",
-        "--",
-        "…",
-        "#winning",
-    ],
+    (
+        "He was #1 at last. | She said: --- and no more. | In image 2 she smiled. | "
+        "- a list | 2 * * * 3 | `code` | -- | … | #winning"
+    ).split(" | "),
 )
 def test_sentences_with_signs_of_layout_stay(text: str) -> None:
     assert frame_captions(f"<gdi image1>\n{text}\n<gdi image2>b", 2) == [text, "b"]
@@ -189,18 +152,9 @@ def test_nothing_of_a_broken_tag_stays(text: str, caption: str) -> None:
 
 @pytest.mark.parametrize(
     "cut",
-    [
-        "<",
-        "</",
-        "<g",
-        "</gd",
-        "<gdo",
-        "</gdi",
-        "<gdo ch",
-        "<gda char1 o",
-        "<gdl bg1, lm",
-        "<gdi im",
-    ],
+    ("< | </ | <g | </gd | <gdo | </gdi | <gdo ch | <gda char1 o | <gdl bg1, lm | <gdi im").split(
+        " | "
+    ),
 )
 def test_a_tag_cut_off_at_the_end_goes(cut: str) -> None:
     assert frame_captions(f"<gdi image1>Tom runs {cut}", 1) == ["Tom runs"]
@@ -324,35 +278,18 @@ def test_any_text_gives_captions(text: str, n_frames: int) -> None:
     assert len(frame_captions(f"<gdi image1>{text}</gdi>", n_frames)) == n_frames
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "<gdo ",
-        "<gdi ",
-        "<gdi image1 ",
-        "<",
-        "< ",
-        "</",
-        "<gd",
-        "gdo ",
-        "gdo char1 ",
-        "image1 ",
-        "<gdo a a a a a a a a",
-        "<gdo" + " " * 50,
-        " \n",
-        "`",
-        "* ",
-        "#",
-        "\0",
-    ],
-)
-def test_hostile_text_takes_no_longer_than_any_other(text: str) -> None:
-    for opening in ("", "<gdi image1>", "<gdo", "<gdi image"):
-        for ending in ("", "x"):
-            story = opening + text * (200_000 // len(text)) + ending
-            before = time.process_time()
-            frame_captions(story, 5)
-            assert time.process_time() - before < 1
+HOSTILE = [
+    *("<gdo ", "<gdi ", "<gdi image1 ", "<", "< ", "</", "<gd", "gdo ", "gdo char1 ", "image1 "),
+    *("<gdo a a a a a a a a", "<gdo" + " " * 50, " \n", "`", "* ", "#", "\0"),
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("opening", ["", "<gdi image1>", "<gdo", "<gdi image"])
+def test_hostile_text_ends_like_any_other(text: str, opening: str) -> None:
+    """Backtracking that grew with the square of its length would take hours."""
+    for ending in ("", "x"):
+        assert len(frame_captions(opening + text * (200_000 // len(text)) + ending, 5)) == 5
 
 
 SEEN = st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Cn", "M"]))

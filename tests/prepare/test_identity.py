@@ -5,8 +5,8 @@ import tracemalloc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.prepare.catalogue import Identity
 from pipeline.prepare.examination import Story
-from pipeline.prepare.identity import Identity
 
 IDS = st.text("01/ts", max_size=3) | st.sampled_from(["test/0", "test/test/0", "train/0"])
 

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from pipeline.common.errors import UserError
 from pipeline.pretrained.folder import find_pretrained
-from tests.pretrained.hub_server import PullRequest, Repository, serving
+from tests.hub_server import PullRequest, Repository, serving
 from tests.pretrained.layouts import copied, in_hub_cache
 
 ROOT = Path(__file__).parents[2]

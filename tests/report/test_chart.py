@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.evaluation.figures import Measure
 from pipeline.report.chart import MARGIN, Axis, row_chart, run_chart
-from pipeline.report.measures import Measure
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
+from pipeline.evaluation.figures import Measure
+from pipeline.evaluation.results import SplitMeasures, parse_measures
 from pipeline.report.findings import findings, headline_sentence
-from pipeline.report.measures import Measure, SplitMeasures, parse_measures
 from tests.report.conftest import full_metrics
 
 

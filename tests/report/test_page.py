@@ -13,11 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.cli.compare import compare
+from pipeline.cli.compare import compare, read_predictions
 from pipeline.cli.storyboard import draw_storyboard, find_prediction
 from pipeline.common.checksums import write_sums
 from pipeline.common.errors import UserError
-from pipeline.evaluation.predictions import read_predictions
 from tests.report.conftest import Evaluate, Evaluation, prediction, write_evaluation
 
 NASTY = (

@@ -1,18 +1,16 @@
 """The stage's command on files: what it writes, prints and refuses."""
 
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipeline.common.errors import UserError
-from stages.report import main
+from stages.report import report
 from tests.report.conftest import Evaluate, Evaluation
 
 ROOT = Path(__file__).parents[2]
-COMMAND = "report --eval data/eval --raw data/raw --metrics metrics.json --out data/report"
 
 Edit = Callable[[str, str], None]
 
@@ -23,7 +21,6 @@ def files(evaluate: Evaluate, monkeypatch: pytest.MonkeyPatch) -> Evaluation:
     evaluation = evaluate()
     shutil.copy(ROOT / "params.yaml", evaluation.root)
     monkeypatch.chdir(evaluation.root)
-    monkeypatch.setattr(sys, "argv", COMMAND.split())
     return evaluation
 
 
@@ -36,6 +33,10 @@ def edit(files: Evaluation) -> Edit:
         path.write_text(text.replace(old, new))
 
     return change
+
+
+def main() -> None:
+    report(Path("data/eval"), Path("data/raw"), Path("metrics.json"), Path("data/report"))
 
 
 def test_writes_the_page(files: Evaluation, capsys: pytest.CaptureFixture[str]) -> None:

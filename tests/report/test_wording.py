@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.report.measures import Measure
-from pipeline.report.wording import METRICS, difference, interval, number, wording
+from pipeline.evaluation.figures import Measure
+from pipeline.report.wording import difference, interval, number
 
 NARROW = "\N{NARROW NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
@@ -40,13 +40,3 @@ def test_an_interval_has_both_ends_or_is_not_written() -> None:
     assert interval(Measure(0.0, -0.02, 0.03)) == f"{MINUS}0.020 to 0.030"
     assert interval(Measure(0.63, 0.58, 0.68), "share") == f"58–68{NARROW}%"
     assert interval(Measure(0.5)) is None
-
-
-def test_every_metric_has_words_and_unknown_ones_keep_their_name() -> None:
-    for metric, words in METRICS.items():
-        assert words.title and words.meaning, metric
-        assert words.style in ("number", "share", "count"), metric
-    assert wording("lift_copy_last").title == "Lift: a copy of the last caption"
-    assert wording("clip_cosine_ground_truth").title == "CLIP cosine: the true caption"
-    assert wording("d_accuracy").title == "d accuracy"
-    assert wording("d_accuracy").higher_is_better is None

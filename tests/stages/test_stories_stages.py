@@ -13,7 +13,7 @@ import pytest
 from pipeline.common.files import read_json
 from pipeline.stories.frames import read_frames
 from pipeline.stories.schema import count_stories, iter_stories, write_stories
-from tests.sources.hub_server import COMMIT, serving
+from tests.hub_server import Repository, serving
 from tests.stories.story_rows import encoded_image, story_row
 
 RunStage = Callable[..., subprocess.CompletedProcess[str]]
@@ -223,15 +223,17 @@ def test_the_recipe_for_the_real_dataset_keeps_the_commit_that_main_is_at(
 ) -> None:
     rows = build_story_reasoning(tmp_path / "hub", "files")
     set_params(dataset__source="hub")  # all that README's recipe sets for the dataset
-    with serving(tmp_path / "hub", "daniel3303/StoryReasoning") as address:
-        online = {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hf")}
+    commit = "0123456789" * 4
+    dataset = Repository.of_dataset(tmp_path / "hub", commit)
+    with serving({"daniel3303/StoryReasoning": dataset}) as hub:
+        online = {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "hf")}
         succeed(run_stage(*DOWNLOAD, **online))
         assert [row for _, _, row in iter_stories(tmp_path / "data/raw")] == [*rows, rows[0]]
         assert read_json(tmp_path / "data/raw/source.json") == {
             "source": "hub",
             "repo": "daniel3303/StoryReasoning",
             "revision": "main",
-            "commit": COMMIT,
+            "commit": commit,
             "license": "cc-by-nd-4.0",
             "config": "default",
         }

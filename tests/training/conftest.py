@@ -11,16 +11,14 @@ import pytest
 import torch
 
 from pipeline.clip.frozen import FrozenClip
-from pipeline.dataset.contexts import Contexts
-from pipeline.dataset.examples import Examples, make_examples
-from pipeline.dataset.splits import read_splits
-from pipeline.dataset.windows import make_windows
-from pipeline.features.store import FeatureStore, write_shard
+from pipeline.dataset.loaded import LoadedDataset
+from pipeline.dataset.story_dataset import Stories
+from pipeline.features.store import write_shard
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts
 from pipeline.params import DecoderParams, FusionParams, PromptParams
-from pipeline.stories.frames import FRAMES_SCHEMA, content_key, read_frames
+from pipeline.stories.frames import FRAMES_SCHEMA, content_key
 
 WORDS = ["lamp", "river", "train", "key"]
 K, DIM, FRAMES_PER_STORY = 2, 24, 6  # DIM as wide as the tiny CLIP's
@@ -104,29 +102,22 @@ def toy_config(gpt2: Path, tune: str) -> GeneratorConfig:
 
 @dataclass(frozen=True)
 class Toy:
-    """A fresh generator and the toy world's examples."""
+    """A fresh generator and the toy world's windows."""
 
     generator: StoryGenerator
-    train: Examples
-    val: Examples
-    contexts: Contexts
-    """Of the training examples, row by row."""
-    val_contexts: Contexts
+    train: LoadedDataset
+    val: LoadedDataset
 
 
 @pytest.fixture
 def toy(world: World, tiny_gpt2: Path, request: pytest.FixtureRequest) -> Toy:
     """With a tuned decoder unless parametrised by `frozen`: a random LM has nothing to steer."""
     config = toy_config(tiny_gpt2, getattr(request, "param", "full"))
-    frames, splits = read_frames(world.frames), read_splits(world.splits)
-    stores = FeatureStore.open(world.images), FeatureStore.open(world.texts)
-    prompts = load_prompts(config)
-    windows = [
-        make_windows(frames, splits[part], K, mode)
-        for part, mode in (("train", "sliding"), ("val", "first"))
-    ]
-    cpu = torch.device("cpu")
-    examples = [make_examples(frames, part, *stores, prompts, cpu) for part in windows]
-    contexts = [Contexts.of(frames, part, *stores) for part in windows]
+    stories = Stories.open(**vars(world))
+    prompts, cpu = load_prompts(config), torch.device("cpu")
+    train, val = (
+        LoadedDataset.of(stories.windows(split, K, mode), prompts, cpu)
+        for split, mode in (("train", "sliding"), ("val", "first"))
+    )
     torch.manual_seed(0)
-    return Toy(StoryGenerator.from_config(config), *examples, *contexts)
+    return Toy(StoryGenerator.from_config(config), train, val)

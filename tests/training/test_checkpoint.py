@@ -27,7 +27,7 @@ def saved(folder: Path) -> Checkpoints:
     parameters, optimiser = trained()
     checkpoints.save_best(1, {"a": parameters["a"].detach()})
     progress = Progress(step=7, best_epoch=1, history=[(5, {"train/loss": 0.1})], sums={"loss": 2})
-    checkpoints.save(progress, parameters, optimiser, {"judge": torch.tensor([0.5])})
+    checkpoints.save(progress, parameters, optimiser, {"drawn": torch.tensor([0.5])})
     return checkpoints
 
 
@@ -41,7 +41,7 @@ def test_all_comes_back(tmp_path: Path) -> None:
     assert progress == Progress(
         step=7, best_epoch=1, history=[(5, {"train/loss": 0.1})], sums={"loss": 2}
     )
-    assert objective["judge"].tolist() == [0.5]
+    assert objective["drawn"].tolist() == [0.5]
     wanted, of = trained()
     for name, parameter in wanted.items():
         assert torch.equal(parameters[name], parameter)

@@ -1,6 +1,7 @@
 """The loop: it learns, keeps the best, stops, repeats itself, and refuses what is not finite."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from pipeline.common.errors import UserError
-from pipeline.dataset.examples import Batch
+from pipeline.dataset.loaded import Batch
 from pipeline.params import LossParams, TrainParams
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.curves import Curves
@@ -55,14 +56,13 @@ def other_prefix_nll(toy: Any) -> tuple[float, float]:
     """nll per token with the own prefix and with one from a window with another target."""
     own = other = 0.0
     batch = next(toy.train.batches(len(toy.train)))
-    text = [batch[n] for n in ("prompt_ids", "prompt_mask", "target_ids", "target_mask")]
     ids = batch["target_text_id"]
     differs = torch.tensor([int((ids != i).nonzero()[0]) for i in ids])
     with torch.no_grad():
         prefix = toy.generator.encode(batch["images"], batch["texts"]).prefix
         tokens = batch["target_mask"].sum()
-        own = (toy.generator.token_nll(prefix, *text).sum() / tokens).item()
-        other = (toy.generator.token_nll(prefix[differs], *text).sum() / tokens).item()
+        own = (toy.generator.caption_nll(prefix, batch).sum() / tokens).item()
+        other = (toy.generator.caption_nll(prefix[differs], batch).sum() / tokens).item()
     return own, other
 
 
@@ -157,9 +157,7 @@ def test_a_loss_that_is_not_finite_names_the_stories(toy: Any, tmp_path: Path) -
 
 
 def test_no_windows_is_a_sentence(toy: Any, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    empty = replace(toy, val=replace(toy.val, story=[]))
+    empty = replace(toy, val=replace(toy.val, windows=toy.val.windows.select([])))
     with pytest.raises(UserError, match="no validation story has"):
         run(empty, tmp_path)
 

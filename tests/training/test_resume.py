@@ -21,7 +21,8 @@ import importlib, os, signal, sys
 
 stage, where, name, method = (sys.argv.pop(1) for _ in range(4))
 calls = int(sys.argv.pop(1))
-main = importlib.import_module(f"stages.{stage}").main
+from pipeline.common.stage import run_stage
+main = getattr(importlib.import_module(f"stages.{stage}"), stage)
 owner = getattr(importlib.import_module(where), name)
 original = getattr(owner, method)
 
@@ -33,7 +34,7 @@ def then_die(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
 
 setattr(owner, method, then_die)
-main()
+run_stage(main)
 """
 """A stage, killed by SIGKILL right after so many calls of a method of a class."""
 

@@ -1,0 +1,54 @@
+"""The command `storycache`: a subcommand is a module beside this one, and a line below.
+
+The signature of its function `command` is its command line, by typer.
+"""
+
+import functools
+import importlib
+import sys
+from collections.abc import Callable
+
+import typer
+
+from pipeline.common.errors import exit_cleanly
+from pipeline.common.process import leave_at_signals
+from pipeline.common.settings import apply_settings
+
+COMMANDS = {
+    "check": "Which of your own stories would be kept, and why not the rest.",
+    "compare": "Is run B better than run A? Metric by metric, with intervals.",
+    "storyboard": "Draw a prediction with the frames that it goes on from.",
+    "deps": "Check dvc.yaml against what its stages import, or mend it.",
+}
+"""Name of a subcommand and of its module -> its line in the table of contents."""
+
+
+def main() -> None:
+    """Run the subcommand that is asked for; no other one's module is imported."""
+    apply_settings()
+    leave_at_signals()
+    app = typer.Typer(
+        help="What one asks a project of stories beside running its line.",
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    for name, contents in COMMANDS.items():
+        wanted = name in sys.argv[1:2]
+        app.command(name, short_help=contents)(_loaded(name) if wanted else _unloaded)
+    app(prog_name="storycache")
+
+
+def _loaded(name: str) -> Callable[..., None]:
+    command = importlib.import_module(f"pipeline.cli.{name}").command
+
+    @functools.wraps(command)
+    def cleanly(**values: object) -> None:
+        exit_cleanly(lambda: command(**values))
+
+    return cleanly
+
+
+def _unloaded() -> None:
+    """Stands in the table of contents."""

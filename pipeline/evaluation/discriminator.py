@@ -1,0 +1,51 @@
+"""How the discriminator of the adversarial stage scores captions that it was not trained on."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.adversarial.discriminator import Discriminator
+from pipeline.clip.frozen import FrozenClip
+from pipeline.evaluation.metrics import Columns
+from pipeline.evaluation.references import GROUND_TRUTH, MODEL, SHUFFLED
+from pipeline.evaluation.scorer import CaptionScorer
+
+SCORE = "d_score"
+"""The column of its scores."""
+
+
+class DiscriminatorScorer:
+    """A trained discriminator and the CLIP in whose space it scores."""
+
+    def __init__(self, discriminator: Discriminator, clip: FrozenClip) -> None:
+        """`discriminator` in eval mode; `clip` of the text features."""
+        self.discriminator = discriminator
+        # Never behind `evaluate.clip_prefix`: it was trained on captions as they are.
+        self.scorer = CaptionScorer(clip, "")
+
+    @torch.inference_mode()
+    def columns(
+        self, captions: Mapping[str, Sequence[str]], images: NDArray[np.float32]
+    ) -> dict[str, Columns]:
+        """Its scores of the true, the generated and the shuffled captions of N stories.
+
+        Args:
+            captions: row -> N captions. images: embeddings of the target images, [N, D].
+
+        Returns:
+            row -> its scores as the column `d_score`, [N]; above 0 it takes a caption for true.
+        """
+        chosen = {row: captions[row] for row in (GROUND_TRUTH, MODEL, SHUFFLED) if row in captions}
+        vectors = self.scorer.embed([text for texts in chosen.values() for text in texts])
+        device = next(self.discriminator.parameters()).device
+        seen = torch.from_numpy(images).to(device)
+        return {
+            row: {SCORE: self._scores(seen, vectors.of(texts))} for row, texts in chosen.items()
+        }
+
+    def _scores(self, images: torch.Tensor, texts: NDArray[np.float32]) -> NDArray[np.float64]:
+        score = self.discriminator(images, torch.from_numpy(texts).to(images.device)).score
+        scores: NDArray[np.float64] = score.cpu().double().numpy()
+        return scores

@@ -1,0 +1,298 @@
+"""A trained model in use: pictures and captions of a story in, the next caption out."""
+
+import io
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.captioning.generate import Caption, generate_captions, story_seed
+from pipeline.clip.frozen import FrozenClip
+from pipeline.common.errors import UserError
+from pipeline.compute.device import pick_device
+from pipeline.dataset.story_dataset import Contexts
+from pipeline.images.pixels import check
+from pipeline.model.config import GeneratorConfig
+from pipeline.model.encoder import Encoder
+from pipeline.model.folder import load_generator
+from pipeline.model.generator import StoryGenerator
+from pipeline.model.language_model import load_prompts
+from pipeline.model.layout import CONFIG_FILE, check_complete
+from pipeline.model.prompt import PromptBuilder
+from pipeline.params import GenerateParams
+from pipeline.predict.folder import copy_with_card, fetch_model, push, read_generate
+from pipeline.prepare.grounding import legible
+
+Picture = str | Path | bytes | Image.Image
+"""A path, an encoded image, or an image in memory."""
+
+LOSSLESS = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
+"""Modes that a PNG holds as they are."""
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One of several captions for the same frame."""
+
+    caption: str
+    score: float
+    """Mean cosine, in CLIP, of the caption to the image and to the caption that the model predicts
+    for the next frame; nobody knows the true ones."""
+    nll: float
+    """Nats a token that the caption costs the decoder; lower is likelier."""
+    finished: bool
+    """Whether the decoder ended it itself, rather than being cut at its limit."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """K frames of a story as the generator reads them."""
+
+    images: NDArray[np.float32]
+    """CLIP embeddings, [K, dim_image], unit norm."""
+    texts: NDArray[np.float32]
+    """CLIP embeddings of the captions, [K, dim_text], unit norm."""
+    captions: list[str]
+
+
+class Storyteller:
+    """Writes the caption of the frame that comes next.
+
+    Pictures and captions go through the very steps that a dataset's go through, so that a story of
+    the dataset gets the caption that the evaluation wrote for it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        generator: StoryGenerator,
+        prompts: PromptBuilder,
+        clip: FrozenClip,
+        generate: GenerateParams,
+    ):
+        """Use `from_pretrained`, which sees to it that these belong together."""
+        self.folder = folder
+        self.generator = generator
+        self.prompts = prompts
+        self.clip = clip
+        self.generate = generate
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        model: str | Path,
+        revision: str | None = None,
+        clip: str | Path | None = None,
+        decoder: str | Path | None = None,
+    ) -> "Storyteller":
+        """Load a model folder, with the frozen CLIP and language model that it names.
+
+        Args:
+            model: a folder, as the stages `train` and `adversarial` write them, or an id on the
+                Hugging Face Hub.
+            revision: branch, tag or commit of a model on the Hub.
+            clip, decoder: where its CLIP and its language model lie, if not where they were when it
+                was trained; with other weights than those they are refused.
+
+        Raises:
+            UserError: a file is missing or damaged, or a backbone is not the one that the model was
+                trained with.
+        """
+        folder = fetch_model(model, revision)
+        check_complete(folder)
+        config = GeneratorConfig.read(folder / CONFIG_FILE)
+        encoder = Encoder.read(folder)
+        frozen = load_clip(encoder, str(clip) if clip else nearby(encoder.model, folder))
+        generator = load_generator(
+            folder,
+            pick_device(),
+            decoder=str(decoder) if decoder else nearby(config.decoder.model, folder),
+        )
+        prompts = load_prompts(generator.config)
+        return cls(folder, generator, prompts, frozen, read_generate(folder))
+
+    @property
+    def k(self) -> int:
+        """Frames that the model reads before it writes the next caption."""
+        return self.generator.config.k
+
+    def tell(self, images: Sequence[Picture], captions: Sequence[str], seed: int = 0) -> str:
+        """The caption of the frame after the given ones.
+
+        Args:
+            images: K or more pictures in order; of more than K the last K count.
+            captions: a caption of each.
+            seed: of the draw, if the model's `generate.strategy` is nucleus.
+
+        Raises:
+            UserError: fewer than K frames, a caption is missing, or a picture cannot be read.
+        """
+        return self.tell_many([self.read(images, captions)], [seed])[0]
+
+    def tell_many(self, contexts: Sequence[Context], seeds: Sequence[int]) -> list[str]:
+        """The captions after several contexts, in their order; a seed for each."""
+        return [caption.text for caption in self._write(contexts, seeds, self.generate.strategy)]
+
+    def alternatives(
+        self, images: Sequence[Picture], captions: Sequence[str], count: int, seed: int = 0
+    ) -> list[Alternative]:
+        """`count` captions for the frame after the given ones, the best scored first.
+
+        One of them is what the decoder finds likeliest, the others are drawn by nucleus sampling
+        under the model's `generate` settings. Arguments and errors as of `tell`.
+        """
+        return self.choose(self.read(images, captions), count, seed)
+
+    def choose(self, context: Context, count: int, seed: int) -> list[Alternative]:
+        """The same of a context that is read already."""
+        likeliest = self._write([context], [seed], "greedy")
+        seeds = [story_seed(seed, str(i)) for i in range(1, count)]
+        drawn = self._write([context] * len(seeds), seeds, "nucleus")
+        return sorted(self._scored(context, likeliest + drawn), key=lambda a: -a.score)
+
+    def save_pretrained(self, out: str | Path, card: str | Path | None = None) -> None:
+        """Copy the model folder to `out`, `card` becoming its model card.
+
+        The evaluation writes a card with the scores, `data/eval/README.md`.
+        """
+        copy_with_card(self.folder, Path(out), Path(card) if card else None)
+
+    def push_to_hub(
+        self,
+        repo: str,
+        card: str | Path | None = None,
+        private: bool | None = None,
+        token: str | None = None,
+    ) -> str:
+        """Upload the model folder with its card to `repo` (`owner/name`); returns the commit's URL.
+
+        Raises UserError if the Hub refuses.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(Path(folder) / "model", card)
+            return push(Path(folder) / "model", repo, private, token)
+
+    def read(self, images: Sequence[Picture], captions: Sequence[str]) -> Context:
+        """Embed a story's last K frames. Raises UserError as `tell` does."""
+        if len(images) != len(captions):
+            raise UserError(
+                f"there are {len(images)} images and {len(captions)} captions: give one for each"
+            )
+        k = self.k
+        if len(images) < k:
+            raise UserError(
+                f"the model was trained to read {k} frames and has been given {len(images)}: give "
+                f"{k}, or train one with context.k {len(images) or 1}"
+            )
+        read = [" ".join(legible(caption).split()) for caption in captions[-k:]]
+        for number, caption in enumerate(read, start=len(captions) - k + 1):
+            if not caption:
+                raise UserError(
+                    f"frame {number} has no caption: the model was trained on frames that all "
+                    "have one, so give it one"
+                )
+        pixels = []
+        for number, image in enumerate(images[-k:], start=len(images) - k + 1):
+            try:
+                encoded = encoded_bytes(image)
+                check(encoded)
+                pixels.append(self.clip.preprocess(encoded))
+            except UserError as error:
+                name = f" ({image})" if isinstance(image, str | Path) else ""
+                raise UserError(f"image {number}{name}: {error}") from None
+        # Through float16, as the feature store keeps them and the model was trained on.
+        vectors = (self.clip.encode_images(np.stack(pixels)), self.clip.encode_texts(read))
+        stored = [part.astype(np.float16).astype(np.float32) for part in vectors]
+        return Context(stored[0], stored[1], read)
+
+    def _write(
+        self, contexts: Sequence[Context], seeds: Sequence[int], strategy: str
+    ) -> list[Caption]:
+        if not contexts:
+            return []
+        count = len(contexts)
+        joined = Contexts(
+            story=[""] * count,
+            images=np.stack([context.images for context in contexts]),
+            texts=np.stack([context.texts for context in contexts]),
+            captions=[context.captions for context in contexts],
+            keys=[b""] * count,
+        )
+        params = self.generate.model_copy(update={"strategy": strategy})
+        return generate_captions(self.generator, self.prompts, joined, params, seeds)
+
+    @torch.inference_mode()
+    def _scored(self, context: Context, captions: list[Caption]) -> list[Alternative]:
+        device = next(self.generator.parameters()).device
+        encoded = self.generator.encode(
+            torch.from_numpy(context.images[None]).to(device),
+            torch.from_numpy(context.texts[None]).to(device),
+        )
+        predicted = [p[0].float().cpu().numpy() for p in (encoded.image_pred, encoded.text_pred)]
+        texts = self.clip.encode_texts([caption.text for caption in captions])
+        cosines = np.mean([texts @ vector for vector in predicted], axis=0)
+        return [
+            Alternative(
+                caption.text,
+                float(cosine) if caption.text else 0.0,
+                -float(np.mean(caption.logprobs)),
+                caption.finished,
+            )
+            for caption, cosine in zip(captions, cosines, strict=True)
+        ]
+
+
+def load_clip(encoder: Encoder, model: str) -> FrozenClip:
+    """The CLIP of a model folder, from the folder or Hub id `model`.
+
+    Raises UserError if it is not the one that the generator was trained on.
+    """
+    clip = FrozenClip.load(
+        model, encoder.revision, encoder.precision, encoder.image_fit, encoder.text_overflow
+    )
+    trained_on = (encoder.image_fingerprint, encoder.text_fingerprint)
+    if (clip.fingerprint("image"), clip.fingerprint("text")) != trained_on:
+        raise UserError(
+            f"clip.model {model} is not the CLIP that this model was trained on ({encoder.model}), "
+            "or another version of this code embeds with it: give the one that it was trained on, "
+            "or train again (dvc repro)"
+        )
+    return clip
+
+
+def encoded_bytes(image: Picture) -> bytes:
+    """The bytes of an encoded image, whatever way it is given.
+
+    Raises UserError if there is no such file, or it may not be read.
+    """
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, Image.Image):
+        buffer = io.BytesIO()
+        form = "PNG" if image.mode in LOSSLESS else "TIFF"
+        image.save(buffer, form, exif=image.getexif(), icc_profile=image.info.get("icc_profile"))
+        return buffer.getvalue()
+    try:
+        return Path(image).read_bytes()
+    except FileNotFoundError:
+        raise UserError("there is no such file") from None
+    except OSError as error:
+        raise UserError(f"it cannot be read ({error.strerror})") from None
+
+
+def nearby(backbone: str, folder: Path) -> str:
+    """Where a backbone lies that a model folder names by a relative path.
+
+    In the working directory, as when it was trained, or else in one above the model folder. What is
+    in neither is left as it is: it may be an id on the Hub.
+    """
+    if not Path(backbone).is_absolute():
+        for base in (Path(), *folder.resolve().parents):
+            if (base / backbone).is_dir():
+                return str(base / backbone)
+    return backbone

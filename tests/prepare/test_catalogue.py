@@ -91,7 +91,10 @@ def broken(kind: str) -> dict[str, Any]:
         "null images": {"images": None},
         "garbage": {"images": [*images[:2], {"bytes": b"no image", "path": None}]},
         "cut off": {"images": [images[0], {"bytes": cut, "path": None}, images[2]]},
-        "no bytes": {"images": [*images[:2], {"bytes": None, "path": "x.jpg"}]},
+        "no bytes": {"images": [*images[:2], {"bytes": None, "path": None}]},
+        "unreadable": {"images": [images[0], {"bytes": None, "path": "2.jpg is gone"}, images[2]]},
+        "captions": {"story": ["a", "b"]},
+        "no caption": {"story": ["a", None, "c"]},
         "null image": {"images": [*images[:2], None]},
         "empty_caption": {"story": "<gdi image1>a</gdi><gdi image2> </gdi><gdi image3>c"},
     }
@@ -111,6 +114,9 @@ def broken(kind: str) -> dict[str, Any]:
         ("cut off", "image", "image 2"),
         ("no bytes", "image", "image 3 has no bytes"),
         ("null image", "image", "image 3 has no bytes"),
+        ("unreadable", "unreadable", "frame 2 of 3: 2.jpg is gone"),
+        ("captions", "frame_count", "2 captions, 3 images"),
+        ("no caption", "empty_caption", "frame 2 of 3"),
         ("empty_caption", "empty_caption", "frame 2 of 3"),
     ],
 )

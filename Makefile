@@ -30,6 +30,7 @@ test-fast: $(READY)
 lint: $(READY)
 	@$(VENV) ruff check .
 	@$(VENV) ruff format --check .
+	@$(VENV) storycache deps --check --quiet
 	@$(VENV) mypy
 
 bench: $(READY)

@@ -14,6 +14,7 @@ def command(
         bool,
         typer.Option("--write/--check", help="Put them right, or only say what is wrong."),
     ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Name no slack.")] = False,
 ) -> None:
     """Compare the deps of dvc.yaml with what its stages import, or put them right.
 
@@ -23,14 +24,13 @@ def command(
     are named as slack, and are no error. What to leave out stands in pyproject.toml, as `exempt`
     under [tool.storycache.deps], and where modules are looked for besides the root, as `roots`.
     """
+    stages = write_deps() if write else check_deps()
+    for stage in stages:
+        if not (quiet and stage.right):
+            print(_described(stage, quiet))
     if write:
-        for stage in write_deps():
-            print(_described(stage))
         print("dvc.yaml lists what its stages import")
         return
-    stages = check_deps()
-    for stage in stages:
-        print(_described(stage))
     wrong = [stage.name for stage in stages if not stage.right]
     if wrong:
         raise UserError(
@@ -39,8 +39,8 @@ def command(
         )
 
 
-def _described(stage: StageDeps) -> str:
+def _described(stage: StageDeps, quiet: bool) -> str:
     lines = [f"missing   {file}, which {by} imports" for file, by in stage.missing.items()]
     lines += [f"needless  {entry}" for entry in stage.needless]
-    lines += [f"slack     {module}" for module in stage.slack]
+    lines += [f"slack     {module}" for module in stage.slack if not quiet]
     return "\n  ".join([f"{stage.name}:" + ("" if lines else " exact"), *lines])

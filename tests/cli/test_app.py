@@ -88,6 +88,7 @@ def test_deps_says_what_is_wrong_and_puts_it_right(tmp_path: Path) -> None:
     assert (tmp_path / "dvc.yaml").read_text() == text
     assert storycache("deps", "--write", folder=tmp_path).returncode == 0
     assert storycache("deps", folder=tmp_path).stdout == "a: exact\n"
+    assert storycache("deps", "--quiet", folder=tmp_path).stdout == ""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")

@@ -108,6 +108,7 @@ storycache.egg-info/PKG-INFO .idea/workspace.xml .fusion.py.4711-0a1b2c3d.partia
 
 
 def test_what_tools_leave_in_folders_of_code_runs_nothing(line):
+    line.run("ruff", "check", "--quiet", "pipeline/model")
     for folder in ("stages", "pipeline", "pipeline/model", "pipeline/clip", "pipeline/common"):
         for name in LEFT_BEHIND:
             path = line.root / folder / name
@@ -115,7 +116,6 @@ def test_what_tools_leave_in_folders_of_code_runs_nothing(line):
             path.write_text("not code")
         (line.root / folder / ".#fusion.py").symlink_to("somebody@a-machine.4711")  # Emacs's lock
     line.run(sys.executable, "-m", "compileall", "-q", "-f", "stages", "pipeline")
-    line.run("ruff", "check", "--quiet", "pipeline/model")
     assert json.loads(line.dvc("status", "--json")) == {}
     assert line.stages_run(line.dvc("repro")) == []
     (line.root / "pipeline/model/new.py").write_text("x = 1\n")

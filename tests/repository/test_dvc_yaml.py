@@ -5,6 +5,7 @@ import inspect
 import re
 import shlex
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -21,21 +22,20 @@ Key = tuple[str, ...]
 
 SLACK = {
     "check": "common/*",
-    "download": "common/checksums common/hdf5 common/home common/tensors",
-    "prepare": "common/checksums common/hdf5 common/home common/tensors images/reader",
-    "split": "common/checksums common/hdf5 common/home common/progress common/tensors",
-    "embed_image": "common/checksums common/tensors compute/memory features/cached_texts",
-    "embed_text": "common/checksums common/tensors compute/memory features/cached_texts",
-    "train": "dataset/contexts",
-    "captions": "common/tensors compute/memory dataset/batching dataset/examples images/reader "
-    "model/losses",
-    "adversarial": "captioning/cache captioning/pregenerate images/reader",
+    "download": "common/*",
+    "prepare": "common/* images/reader",
+    "split": "common/*",
+    "embed_image": "common/checksums common/tensors compute/memory",
+    "embed_text": "common/checksums common/tensors compute/memory",
+    "train": "common/chunks",
+    "captions": "common/tensors compute/memory dataset/loaded images/reader model/losses",
+    "adversarial": "captioning/cache captioning/pregenerate common/chunks images/reader",
     "evaluate": "captioning/cache captioning/pregenerate captioning/sampler captioning/samples "
-    "common/tensors compute/memory dataset/contexts evaluation/predictions",
-    "report": "common/hdf5 common/home common/progress common/tensors",
+    "common/tensors compute/memory evaluation/card",
+    "report": "common/*",
 }
 """Modules of a listed folder that a stage does not import: an edit there runs it for nothing, and
-is accepted. What takes hours, embedding and training, has little of it."""
+is accepted. What may take hours, embedding and training, has little of it."""
 
 
 def test_every_stage_lists_what_it_imports_and_nothing_else() -> None:
@@ -47,13 +47,12 @@ def test_every_stage_lists_what_it_imports_and_nothing_else() -> None:
     assert not wrong, "storycache deps --write puts dvc.yaml right"
 
 
-@pytest.mark.parametrize("stage", check_deps(ROOT), ids=lambda stage: str(stage.name))
-def test_the_slack_is_known_by_name(stage) -> None:
-    accepted = {f"pipeline/{name}.py" for name in SLACK[stage.name].split()}
-    if "pipeline/common/*.py" in accepted:
-        assert all(module.startswith("pipeline/common/") for module in stage.slack)
-    else:
-        assert set(stage.slack) == accepted
+def test_the_slack_is_known_by_name() -> None:
+    for stage in check_deps(ROOT):
+        accepted = [f"pipeline/{name}.py" for name in SLACK[stage.name].split()]
+        unknown = [m for m in stage.slack if not any(fnmatch(m, name) for name in accepted)]
+        gone = [name for name in accepted if not any(fnmatch(m, name) for m in stage.slack)]
+        assert not unknown and not gone, stage.name
 
 
 def is_code(path: str) -> bool:

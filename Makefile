@@ -49,7 +49,7 @@ $(READY): requirements.txt pyproject.toml
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -rf data/raw data/stories data/features data/models data/live data/captions data/eval data/report
+	rm -rf data/raw data/stories data/features data/models data/live data/captions data/eval data/report data/model_card.md
 	rm -rf .dvc/cache .dvc/tmp dvc_plots
 	rm -f data/.*.lock .*.lock dvc.lock.broken
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

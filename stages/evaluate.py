@@ -5,14 +5,17 @@ from pathlib import Path
 
 from pipeline.adversarial.discriminator import load_discriminator
 from pipeline.clip.frozen import FrozenClip
+from pipeline.common.files import write_bytes
 from pipeline.common.locks import claim_outputs
 from pipeline.common.stage import Inputs, run_stage
 from pipeline.compute.device import make_deterministic, pick_device
 from pipeline.dataset.splits import read_splits
+from pipeline.evaluation.card import model_card
 from pipeline.evaluation.discriminator import DiscriminatorScorer
 from pipeline.evaluation.evaluate import Subject
 from pipeline.evaluation.evaluate import evaluate as evaluate_model
 from pipeline.evaluation.judge import Judge
+from pipeline.evaluation.results import MEASURES_FILE, read_measures
 from pipeline.evaluation.scorer import CaptionScorer
 from pipeline.features.store import FeatureStore
 from pipeline.model.config import Trained
@@ -22,12 +25,12 @@ from pipeline.model.layout import DISCRIMINATOR_FILE
 from pipeline.params import load_params
 
 
-def evaluate(inputs: Inputs, raw: Path, model: Path, metrics: Path, out: Path) -> None:
+def evaluate(inputs: Inputs, raw: Path, model: Path, metrics: Path, card: Path, out: Path) -> None:
     """Let the model in the folder `model` write captions for val and test, and score them: figures
     in `metrics`, every caption with its scores in the folder `out`. The judge sees images in `raw`.
     """
     params = load_params()
-    claim_outputs(out, metrics)
+    claim_outputs(out, metrics, card)
 
     make_deterministic(params.seed)
     images, texts = FeatureStore.open(inputs.images), FeatureStore.open(inputs.texts)
@@ -76,6 +79,7 @@ def evaluate(inputs: Inputs, raw: Path, model: Path, metrics: Path, out: Path) -
         out,
         metrics,
     )
+    write_bytes(card, model_card(model, raw, read_measures(out / MEASURES_FILE)).encode())
     for split, figures in scored.items():
         row = ", ".join(
             f"{name} {figures[name]:.3f}"

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -64,7 +65,7 @@ def command(
     if (batch is None) != (out is None):
         raise UserError("--batch and --out go together: stories to read, and a file to write")
     if batch is None:
-        images, captions = _frames(images, captions)
+        pictures, captions_of = _frames(images, captions)
     elif not batch.is_file():
         raise UserError(f"there is no file {batch}: give one of JSON lines to --batch")
     if model == str(DEFAULT_MODEL) and not DEFAULT_MODEL.is_dir():
@@ -79,10 +80,10 @@ def command(
         written, left_out = predict_batch(teller, batch, out, samples, seed)
         print(f"{written} captions in {out}, {left_out} lines left out", file=sys.stderr)
     elif samples == 1:
-        caption = teller.tell(images, captions, seed)
+        caption = teller.tell(pictures, captions_of, seed)
         print(json.dumps({"caption": caption}, ensure_ascii=False) if json_ else caption)
     else:
-        found = teller.alternatives(images, captions, samples, seed)
+        found = teller.alternatives(pictures, captions_of, samples, seed)
         if json_:
             alternatives = [asdict(alternative) for alternative in found]
             print(json.dumps({"alternatives": alternatives}, ensure_ascii=False, indent=2))
@@ -91,11 +92,11 @@ def command(
                 print(f"{alternative.score:.3f}  {alternative.caption}")
 
 
-def _frames(images: list[str], captions: list[str]) -> tuple[list[str], list[str]]:
+def _frames(images: list[str], captions: list[str]) -> tuple[Sequence[str | bytes], Sequence[str]]:
     """Pictures and captions, those of a folder if that is what was given."""
     if len(images) != 1 or not Path(images[0]).is_dir():
         return images, captions
-    from pipeline.predict.folder_of_frames import read_frames_of
+    from pipeline.sources.folder import frames_in
 
-    pictures, found = read_frames_of(Path(images[0]))
-    return pictures, captions or found
+    frames = frames_in(Path(images[0]))
+    return [image for image, _ in frames], captions or [caption or "" for _, caption in frames]

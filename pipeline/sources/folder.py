@@ -73,6 +73,26 @@ def folder_stories(path: str) -> Source:
     return Source(rows, lambda: {"source": "folder", **files.origin()})
 
 
+def frames_in(path: Path) -> list[tuple[bytes, str | None]]:
+    """The frames of one story in a folder: each picture's encoded bytes, and its caption if any.
+
+    Raises:
+        UserError: there is no picture, or a file cannot be read.
+    """
+    files = Files(path)
+    row = _story(files, Path("."))
+    if not row["images"]:
+        raise UserError(f"{path} holds no pictures; give the folder of one story")
+    frames = []
+    for image, caption in zip(row["images"], row["story"], strict=True):
+        if image["bytes"] is None:
+            raise UserError(
+                f"{path}: {image['path']}; put it right, or give the pictures one by one"
+            )
+        frames.append((image["bytes"], caption))
+    return frames
+
+
 def _stories(files: Files) -> dict[Split, list[str]]:
     """The folders of the stories, by split."""
     names = files.names(".", folders=True)

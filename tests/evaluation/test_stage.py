@@ -44,6 +44,7 @@ def files(world: Any, tiny_judge: Path, tmp_path: Path, monkeypatch: pytest.Monk
         "--texts": str(world.texts.folder),
         "--model": "model",
         "--metrics": "metrics.json",
+        "--card": "card.md",
         "--out": "eval",
     }
     words = [word for pair in arguments.items() for word in pair]
@@ -75,6 +76,8 @@ def test_writes_metrics_predictions_and_plots(
     ]
     full = json.loads((files / "eval/metrics_full.json").read_text())
     assert full["settings"]["judge"] == "data/sample/judge"
+    card = (files / "card.md").read_text()
+    assert "## Scores: test, 2 stories" in card
     printed = capsys.readouterr().out
     assert printed.startswith("val: clip_cosine ")
     assert f"test: clip_cosine {metrics['test']['clip_cosine']:.3f}" in printed

@@ -28,10 +28,11 @@ SLACK = {
     "embed_image": "common/checksums common/tensors compute/memory",
     "embed_text": "common/checksums common/tensors compute/memory",
     "train": "common/chunks",
-    "captions": "common/tensors compute/memory dataset/loaded images/reader model/losses",
+    "captions": "captioning/ngrams common/tensors compute/memory dataset/loaded images/reader "
+    "model/losses",
     "adversarial": "captioning/cache captioning/pregenerate common/chunks images/reader",
     "evaluate": "captioning/cache captioning/pregenerate captioning/sampler captioning/samples "
-    "common/tensors compute/memory evaluation/card",
+    "common/tensors compute/memory",
     "report": "common/*",
 }
 """Modules of a listed folder that a stage does not import: an edit there runs it for nothing, and

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from pipeline import Storyteller
+from pipeline.images.reader import Place, read_images
 from pipeline.params.yaml import read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +27,7 @@ embed text --frames frames.parquet --out texts
 train INPUTS --out baseline --live live
 captions INPUTS --model baseline --out captions.h5
 adversarial INPUTS --captions captions.h5 --model baseline --out final --live live-adversarial
-evaluate INPUTS --raw raw --model final --metrics metrics.json --out eval
+evaluate INPUTS --raw raw --model final --metrics metrics.json --card card.md --out eval
 report --eval eval --raw raw --metrics metrics.json --out report
 """.replace("INPUTS", "--frames frames.parquet --splits splits.json --images images --texts texts")
 
@@ -76,4 +78,10 @@ def test_every_stage_runs_without_dvc(
     assert {"val", "test"} == metrics.keys()
     assert (tmp_path / "final" / "discriminator.safetensors").is_file()
     assert "<html" in (tmp_path / "report" / "index.html").read_text()
+    teller = Storyteller.from_pretrained(tmp_path / "final")
+    for line in (tmp_path / "eval" / "predictions.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        places = [Place(**place) for place in record["context_images"]]
+        pictures = list(read_images(tmp_path / "raw", places))
+        assert teller.tell(pictures, record["context"]) == record["prediction"]
     assert not list(tmp_path.glob(".*.lock")), "a stage gives its outputs free"

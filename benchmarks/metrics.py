@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.evaluation.metrics import Columns
-from pipeline.evaluation.pools import pools
 from pipeline.evaluation.references import ROWS
 from pipeline.evaluation.scorer import CaptionScorer, sentences
 from pipeline.evaluation.scores import CAPTION_POOL, score_rows
+from pipeline.evaluation.stories import pools
 from pipeline.evaluation.summary import summarise
 from pipeline.evaluation.targets import PoolTargets, SplitTargets, StoryFrames
 from pipeline.features.cache import EncodeCache

@@ -1,4 +1,4 @@
-"""Stage `download`: stories from the sample, the Hub or parquet files into one raw folder."""
+"""Stage `download`: stories from the sample, the Hub or files of one's own into one raw folder."""
 
 import itertools
 from pathlib import Path
@@ -17,7 +17,7 @@ def download(out: Path) -> None:
     """Write `OUT/train/*.parquet`, `OUT/test/*.parquet` where there are any, and where from."""
     dataset = load_params().dataset
     claim_outputs(out)
-    source = open_source(dataset.source, dataset.sample, dataset.hub, dataset.parquet)
+    source = open_source(dataset.chosen)
     for split in SPLITS:
         rows = source.rows[split]() if split in source.rows else iter(())
         limited = itertools.islice(rows, dataset.limit_stories)

@@ -19,8 +19,8 @@ from pipeline.model.language_model import load_prompts
 from pipeline.params import load_params
 from pipeline.training.checkpoint import TRAINING_CODE, Checkpoints, run_key, table_bytes
 from pipeline.training.curves import Curves
-from pipeline.training.loop import train_loop
 from pipeline.training.supervised import SupervisedObjective
+from pipeline.training.trainer import Trainer
 
 
 def train(inputs: Inputs, out: Path, live: Path) -> None:
@@ -31,7 +31,7 @@ def train(inputs: Inputs, out: Path, live: Path) -> None:
     used = params.model_dump(mode="json")
 
     # --- data
-    stories = Stories.open(inputs.frames, inputs.splits, inputs.images, inputs.texts)
+    stories = Stories.open(inputs)
     k = params.context.k
     windows = (stories.windows("train", k, params.context.windows), stories.windows("val", k))
 
@@ -64,17 +64,10 @@ def train(inputs: Inputs, out: Path, live: Path) -> None:
         TRAINING_CODE,
     )
     checkpoints = Checkpoints(claim_folder(storycache_home() / "training" / key))
+    objective = SupervisedObjective(generator, params.loss)
     with Curves(live) as curves:
-        outcome = train_loop(
-            generator,
-            SupervisedObjective(generator, params.loss),
-            training,
-            validation,
-            params.train,
-            params.seed,
-            checkpoints,
-            curves,
-        )
+        data = (training, validation)
+        outcome = Trainer(objective, *data, params.train, params.seed, checkpoints, curves).run()
     encoder = Encoder.of(stories.images.attributes, stories.texts.attributes)
     save_generator(out, generator, used, encoder)
     checkpoints.clear()

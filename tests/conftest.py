@@ -2,6 +2,8 @@
 
 They have the layout of the Hub's folders (safetensors, tokenizer, image processor) and load by
 plain `from_pretrained`, so that the tests exercise the very code paths of the real models.
+
+Under test, and there alone, the shapes and types that signatures name are checked at every call.
 """
 
 import io
@@ -15,6 +17,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).parents[1]
+WITH_SHAPES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in sorted((ROOT / "pipeline").rglob("*.py"))
+    if "from jaxtyping import" in path.read_text()
+]
+install_import_hook(WITH_SHAPES, "beartype.beartype")
 
 CORPUS = [
     "Mara opens the door and looks into the hall. The lamp on the table is still lit.",

@@ -17,6 +17,7 @@ from pipeline.captioning.samples import Samples
 from pipeline.dataset.loaded import Batch, LoadedDataset
 from pipeline.dataset.story_dataset import Contexts
 from pipeline.params import GanParams
+from pipeline.training.objective import Hooks
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Captions:
         )
 
 
-class CaptionSource(ABC):
+class CaptionSource(Hooks, ABC):
     """Generated captions for the discriminator and for the generator."""
 
     on_policy: bool
@@ -80,18 +81,6 @@ class CaptionSource(ABC):
     @abstractmethod
     def captions(self, batch: Batch, step: int) -> Captions | None:
         """For the generator; None in a step in which captions do not move it."""
-
-    def between_epochs(self, epoch: int) -> None:
-        """Called after `epoch`, from 0, if another one follows."""
-        return
-
-    def state(self) -> dict[str, Tensor]:
-        """What has to be remembered, by name."""
-        return {}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Put back what `state` gave."""
-        return
 
 
 class NaiveCaptions(CaptionSource):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -18,10 +19,10 @@ from pipeline.params import DiscriminatorParams
 class PairScores(NamedTuple):
     """What the discriminator makes of B pairs."""
 
-    score: Tensor
-    """[B]; trained to be above 1 for real pairs and below -1 for fakes, so that 0 divides them."""
-    features: Tensor
-    """[B, last of `widths`], before the output layer."""
+    score: Float[Tensor, " b"]
+    """Trained to be above 1 for real pairs and below -1 for fakes, so that 0 divides them."""
+    features: Float[Tensor, "b width"]
+    """Before the output layer; as wide as the last of `widths`."""
 
 
 class Discriminator(nn.Module):
@@ -45,8 +46,10 @@ class Discriminator(nn.Module):
         self.hidden = nn.Sequential(*layers)
         self.score = self._linear(width, 1)
 
-    def forward(self, images: Tensor, texts: Tensor) -> PairScores:
-        """images [B, dim_image] and texts [B, dim_text], unit norm."""
+    def forward(
+        self, images: Float[Tensor, "b dim_image"], texts: Float[Tensor, "b dim_text"]
+    ) -> PairScores:
+        """Score pairs of embeddings, unit norm."""
         # To unit variance, as in the fusion encoder.
         parts = [x * dim**0.5 for x, dim in zip((images, texts), self.dims, strict=True)]
         if self.multiplies:

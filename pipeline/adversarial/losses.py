@@ -1,35 +1,38 @@
 """Losses of the adversarial stage, as functions of tensors."""
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def hinge_loss(real: Tensor, fakes: list[Tensor]) -> Tensor:
+def hinge_loss(real: Float[Tensor, " b"], fakes: list[Float[Tensor, " _"]]) -> Float[Tensor, ""]:
     """The discriminator's loss (Lim and Ye, 2017; Miyato et al., 2018).
 
     Args:
-        real: scores of real pairs, [B]. fakes: scores of each kind of fake, [B_i] each; kinds
-            weigh the same however many pairs they have.
+        real: scores of real pairs.
+        fakes: scores of each kind of fake; kinds weigh the same however many pairs they have.
     """
     wrong = torch.stack([F.relu(1 + fake).mean() for fake in fakes]).mean()
     return F.relu(1 - real).mean() + wrong
 
 
-def feature_matching_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Squared distance between mean features [B, W] of real and fake pairs, per feature
-    (Salimans et al., 2016)."""
+def feature_matching_loss(
+    real: Float[Tensor, "b width"], fake: Float[Tensor, "b_fake width"]
+) -> Float[Tensor, ""]:
+    """Squared distance between mean features of real and fake pairs, per feature (Salimans et al.,
+    2016)."""
     return (real.mean(dim=0) - fake.mean(dim=0)).square().mean()
 
 
-def advantages(rewards: Tensor) -> Tensor:
+def advantages(rewards: Float[Tensor, "g s"]) -> Float[Tensor, "g s"]:
     """How much better than the mean of its story each sample is, in units of their spread.
 
     Args:
-        rewards: [G, S], S samples of each of G stories.
+        rewards: of S samples of each of G stories.
 
     Returns:
-        [G, S]: zero mean over a story's samples; divided by the root mean square over all, which
+        zero mean over a story's samples; divided by the root mean square over all, which
         keeps the step size the same while the discriminator's scores grow.
     """
     centred = rewards - rewards.mean(dim=1, keepdim=True)
@@ -37,8 +40,12 @@ def advantages(rewards: Tensor) -> Tensor:
 
 
 def policy_loss(
-    logprobs: Tensor, mask: Tensor, advantage: Tensor, old: Tensor | None, clip: float
-) -> Tensor:
+    logprobs: Float[Tensor, "n t"],
+    mask: Bool[Tensor, "n t"],
+    advantage: Float[Tensor, " n"],
+    old: Float[Tensor, "n t"] | None,
+    clip: float,
+) -> Float[Tensor, ""]:
     """Policy gradient on whole captions, as a loss.
 
     On-policy (`old` is None) it is REINFORCE with a baseline (Williams, 1992; Rennie et al., 2017):
@@ -47,8 +54,8 @@ def policy_loss(
     end-of-text included, then over captions, so that a long caption is not worth more.
 
     Args:
-        logprobs: of each token under the present generator, [N, T], with gradient.
-        mask: [N, T]. advantage: [N]. old: log-probabilities as sampled, [N, T].
+        logprobs: of each token under the present generator, with gradient.
+        mask: false on padding. advantage: of each caption. old: log-probabilities as sampled.
         clip: how far from 1 a probability ratio counts.
     """
     if old is None:
@@ -61,7 +68,12 @@ def policy_loss(
     return -per_caption.mean()
 
 
-def preference_loss(logprobs: Tensor, old: Tensor, rewards: Tensor, beta: float) -> Tensor:
+def preference_loss(
+    logprobs: Float[Tensor, "g s"],
+    old: Float[Tensor, "g s"],
+    rewards: Float[Tensor, "g s"],
+    beta: float,
+) -> Float[Tensor, ""]:
     """Best against rest (DiCO: Moratelli et al., 2024, arXiv 2408.14547), as its reference code.
 
     The log-ratio to the reference of the best of a story's samples is to exceed that of the
@@ -69,8 +81,8 @@ def preference_loss(logprobs: Tensor, old: Tensor, rewards: Tensor, beta: float)
 
     Args:
         logprobs, old: of whole captions (sums over tokens) under the present generator, with
-            gradient, and under the one that wrote them, [G, S].
-        rewards: [G, S]. beta: inverse temperature of the log-ratios.
+            gradient, and under the one that wrote them: S samples of each of G stories.
+        rewards: of these captions. beta: inverse temperature of the log-ratios.
     """
     best = rewards.argmax(dim=1, keepdim=True)  # [G, 1]
     gap = rewards.gather(1, best) - rewards  # [G, S]; 0 for the best itself

@@ -33,8 +33,8 @@ from pipeline.training.checkpoint import (
     table_bytes,
 )
 from pipeline.training.curves import Curves
-from pipeline.training.loop import train_loop
 from pipeline.training.supervised import SupervisedObjective
+from pipeline.training.trainer import Trainer
 
 
 def train_adversarially(
@@ -57,7 +57,7 @@ def train_adversarially(
     keep_freed_memory()
     make_deterministic(params.seed)
     device = pick_device()
-    stories = Stories.open(inputs.frames, inputs.splits, inputs.images, inputs.texts)
+    stories = Stories.open(inputs)
     images, texts = stories.images, stories.texts
     generator = load_generator(model, device, (images.dim, texts.dim))
     made_by = read_params(model)
@@ -103,18 +103,10 @@ def train_adversarially(
     )
     checkpoints = Checkpoints(claim_folder(storycache_home() / "training" / key))
     schedule = {"epochs": gan.epochs, "lr": gan.lr, "warmup_steps": gan.warmup_steps}
+    settings = params.train.model_copy(update=schedule)
     with Curves(live) as curves:
-        outcome = train_loop(
-            generator,
-            objective,
-            train,
-            val,
-            params.train.model_copy(update=schedule),
-            params.seed,
-            checkpoints,
-            curves,
-            warm_start=True,
-        )
+        trainer = Trainer(objective, train, val, settings, params.seed, checkpoints, curves)
+        outcome = trainer.run(warm_start=True)
     with replacing_folder(out) as partial:
         write_generator(partial, generator, made_by | used, Encoder.read(model))
         save_discriminator(partial / DISCRIMINATOR_FILE, discriminator)

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from pipeline.adversarial.discriminator import Discriminator
+from pipeline.captioning.ngrams import distinct_ngrams
 from pipeline.captioning.sampler import Sampler
 from pipeline.dataset.loaded import LoadedDataset
 
@@ -40,12 +41,6 @@ class Tripwires:
         discriminator.eval()
         return {
             "words": sum(map(len, words)) / len(words),
-            "distinct_2": distinct(words, 2),
+            "distinct_2": distinct_ngrams(words, 2),
             "finished": sum(caption.finished for caption in captions) / len(captions),
         } | {n: float(discriminator(self.images, t).score.mean()) for n, t in scored.items()}
-
-
-def distinct(texts: list[list[str]], n: int) -> float:
-    """Share of different n-grams among all n-grams of `texts`, lists of words; 0 without any."""
-    grams = [tuple(words[i : i + n]) for words in texts for i in range(len(words) - n + 1)]
-    return len(set(grams)) / len(grams) if grams else 0.0

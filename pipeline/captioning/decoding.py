@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.captioning.sampling import (
+from pipeline.captioning.next_token import (
     ban_repeated_ngrams,
     nucleus_tokens,
     penalise_repetition,

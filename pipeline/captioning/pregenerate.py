@@ -37,7 +37,7 @@ def write_captions(
         UserError: no training story is long enough.
     """
     # --- which stories
-    data = Stories.open(inputs.frames, inputs.splits, inputs.images, inputs.texts)
+    data = Stories.open(inputs)
     make_deterministic(seed)
     generator = load_generator(model, pick_device(), (data.images.dim, data.texts.dim))
     windows = data.windows("train", generator.config.k)

@@ -15,6 +15,7 @@ from pipeline.common.process import leave_at_signals
 from pipeline.common.settings import apply_settings
 
 COMMANDS = {
+    "check": "Which of your own stories would be kept, and why not the rest.",
     "compare": "Is run B better than run A? Metric by metric, with intervals.",
     "storyboard": "Draw a prediction with the frames that it goes on from.",
     "deps": "Check dvc.yaml against what its stages import, or mend it.",

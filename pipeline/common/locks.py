@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.common.errors import UserError
+from pipeline.common.files import writing
 
 WAIT_SECONDS = 15.0
 """More than a stage whose DVC was killed needs to end (`process.end_with_dvc`)."""
@@ -70,7 +71,7 @@ def try_lock(file: IO[str]) -> bool:
 
 
 def _claim(output: Path, give_up: float) -> None:
-    try:
+    with writing(output):
         while not _take(output):
             if time.monotonic() > give_up:
                 raise UserError(
@@ -78,11 +79,6 @@ def _claim(output: Path, give_up: float) -> None:
                     "end it, and run again"
                 )
             time.sleep(0.1)
-    except OSError as error:
-        raise UserError(
-            f"{output} cannot be written ({error.strerror or error}); make room in {output.parent} "
-            "or make it yours, and run again"
-        ) from error
 
 
 def _take(guarded: Path) -> bool:

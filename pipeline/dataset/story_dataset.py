@@ -9,7 +9,6 @@ at once (`loaded.py`).
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +16,7 @@ from jaxtyping import Float32, Int64, UInt8
 from numpy import ndarray
 
 from pipeline.common.errors import UserError
+from pipeline.common.stage import Inputs
 from pipeline.dataset.splits import read_splits
 from pipeline.features.store import FeatureStore, key_array
 from pipeline.stories.frames import read_frames
@@ -38,13 +38,13 @@ class Stories:
     texts: FeatureStore
 
     @classmethod
-    def open(cls, frames: Path, splits: Path, images: Path, texts: Path) -> "Stories":
+    def open(cls, inputs: Inputs) -> "Stories":
         """Raises UserError where a file is missing or damaged."""
         return cls(
-            read_frames(frames, COLUMNS),
-            read_splits(splits),
-            FeatureStore.open(images),
-            FeatureStore.open(texts),
+            read_frames(inputs.frames, COLUMNS),
+            read_splits(inputs.splits),
+            FeatureStore.open(inputs.images),
+            FeatureStore.open(inputs.texts),
         )
 
     def windows(self, split: str, k: int, mode: str = "first") -> "StoryDataset":

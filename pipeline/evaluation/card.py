@@ -8,29 +8,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.evaluation.figures import Measure
+from pipeline.evaluation.references import (
+    COPY_LAST,
+    GROUND_TRUTH,
+    MODEL,
+    NEAREST_TRAIN,
+    NO_PREFIX,
+    SHUFFLED,
+    row_name,
+)
+from pipeline.evaluation.results import Measures, SplitMeasures
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.encoder import Encoder
 from pipeline.model.layout import CONFIG_FILE, DISCRIMINATOR_FILE, read_params
 from pipeline.stories.origin import read_origin
 
-ROWS = {
-    "ground_truth": "the true caption",
-    "model": "**this model**",
-    "nearest_train": "the nearest training caption",
-    "copy_last": "a copy of the last context caption",
-    "no_prefix": "the decoder without its prefix",
-    "shuffled": "another story's caption",
-}
-COLUMNS = ("clip_cosine", "judge_cosine", "r1", "cider_d", "words")
+ROWS = (GROUND_TRUTH, MODEL, NEAREST_TRAIN, COPY_LAST, NO_PREFIX, SHUFFLED)
+"""Those of the card, the best first."""
+METRICS = ("clip_cosine", "judge_cosine", "r1", "cider_d", "words")
 
 
-def model_card(model: Path, raw: Path, full: Mapping[str, Any]) -> str:
+def model_card(model: Path, raw: Path, measures: Measures) -> str:
     """The card as Markdown.
 
     Args:
         model: the model folder.
         raw: the raw stories, which say where they came from.
-        full: the content of metrics_full.json.
+        measures: of this model.
 
     Raises UserError if the model folder or the raw folder is not whole.
     """
@@ -81,7 +86,7 @@ def model_card(model: Path, raw: Path, full: Mapping[str, Any]) -> str:
         "",
         "With other weights of CLIP or the language model than these it is refused.",
         "",
-        *(line for split, part in full["splits"].items() for line in _scores(split, part)),
+        *(line for split, part in measures.splits.items() for line in _scores(split, part)),
         "Intervals are 95 % bootstraps over stories. CLIP gives a fair cosine to any caption of "
         "the same kind of picture, so a score counts by its place between the first and last row: "
         "`lift` is 0 at another story's caption and 1 at the true one.",
@@ -111,23 +116,23 @@ def _revision(revision: str | None) -> str:
     return f" at `{revision}`" if revision else ""
 
 
-def _scores(split: str, part: Mapping[str, Any]) -> list[str]:
+def _scores(split: str, part: SplitMeasures) -> list[str]:
     """The table of a split."""
-    rows = part["rows"]
-    columns = [name for name in COLUMNS if name in rows["model"]]
-    lines = [f"## Scores: {split}, {part['stories']} stories", ""]
-    if lift := part["figures"].get("lift"):
+    metrics = [name for name in METRICS if name in part.rows[MODEL]]
+    lines = [f"## Scores: {split}, {part.stories} stories", ""]
+    if lift := part.measure("lift"):
         lines += [f"Lift {_number(lift)}.", ""]
-    lines += [f"| captions by | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-    for row, name in ROWS.items():
-        if row in rows:
-            cells = (_number(rows[row][column]) for column in columns)
+    lines += [f"| captions by | {' | '.join(metrics)} |", "|---" * (len(metrics) + 1) + "|"]
+    for row in ROWS:
+        if row in part.rows:
+            name = f"**{row_name(row)}**" if row == MODEL else row_name(row)
+            cells = (_number(part.rows[row][metric]) for metric in metrics)
             lines.append(f"| {name} | {' | '.join(cells)} |")
     return [*lines, ""]
 
 
-def _number(measured: Mapping[str, float | None]) -> str:
-    value, low, high = (measured[name] for name in ("value", "low", "high"))
-    assert value is not None
-    shown = f"{value:.2f}"
-    return shown if low is None or high is None else f"{shown} [{low:.2f}, {high:.2f}]"
+def _number(measure: Measure) -> str:
+    shown = f"{measure.value:.2f}"
+    if measure.low is None or measure.high is None:
+        return shown
+    return f"{shown} [{measure.low:.2f}, {measure.high:.2f}]"

@@ -11,19 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.captioning.ngrams import ngrams
 from pipeline.evaluation.figures import BLEU_ORDERS, Floats, bleu_from_sums
 from pipeline.evaluation.overlap import Tokens
-
-
-def ngrams(tokens: Tokens, n: int) -> list[tuple[str, ...]]:
-    """Every run of n tokens, in order."""
-    return list(zip(*(tokens[i:] for i in range(n)), strict=False))
-
-
-def distinct_ngrams(captions: list[Tokens], n: int) -> float:
-    """Different n-grams over all n-grams of the captions together (Li et al. 2016), 0 to 1."""
-    every = [ngram for tokens in captions for ngram in ngrams(tokens, n)]
-    return len(set(every)) / len(every) if every else 0.0
 
 
 def text_hash(texts: Sequence[str]) -> NDArray[np.int64]:

@@ -45,14 +45,12 @@ def story_records(
     metrics = {name: _rounded(model[name]) for name in own if name not in ELSEWHERE}
     nats = {name: _rounded(values[stories.place]) for name, values in likely.nats.items()}
     for i, story in enumerate(windows.story):
-        places: list[Any] = stories.image_places(windows.context[i])
-        target: Any = stories.image_places(windows.target[i : i + 1])[0]
         yield {
             "split": split,
             "story_id": story,
             "context": contexts[i * k : (i + 1) * k],
-            "context_images": places,
-            "target_image": target,
+            "context_images": stories.image_places(windows.context[i]),
+            "target_image": stories.image_places(windows.target[i : i + 1])[0],
             "reference": captions[GROUND_TRUTH][i],
             "prediction": captions[MODEL][i],
             "finished": bool(model["finished"][i]),

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from pipeline.captioning.ngrams import distinct_ngrams
 from pipeline.evaluation.clipscore import clipscore, cosine, mean_by_caption, ref_clipscore
-from pipeline.evaluation.diversity import distinct_ngrams, self_bleu, text_hash
+from pipeline.evaluation.diversity import self_bleu, text_hash
 from pipeline.evaluation.metrics import Columns
 from pipeline.evaluation.overlap import bleu_counts, cider_d, forget, rouge_l, tokenize
 from pipeline.evaluation.ranks import ranks

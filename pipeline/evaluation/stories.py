@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -9,8 +10,8 @@ from numpy.typing import NDArray
 
 from pipeline.dataset.story_dataset import COLUMNS as DATASET_COLUMNS
 from pipeline.dataset.story_dataset import StoryDataset
-from pipeline.evaluation.pools import pools
 from pipeline.evaluation.references import derangement, other_members, reference_frames
+from pipeline.evaluation.results import ImagePlace
 from pipeline.features.store import FeatureStore
 
 CHUNK_STORIES = 256
@@ -91,9 +92,22 @@ class SplitStories:
         _, number = np.unique(self.windows.image_keys(rows), axis=0, return_inverse=True)
         return number.reshape(-1).astype(np.int64)
 
-    def image_places(self, rows: NDArray[np.int64]) -> list[dict[str, str | int]]:
+    def image_places(self, rows: NDArray[np.int64]) -> list[ImagePlace]:
         """Where frames' images lie in the raw data: file, row in it, index in the row's list."""
         columns = {"file": "image_file", "row": "image_row", "index": "image_index"}
         table = self.windows.frames.select(list(columns.values())).rename_columns(list(columns))
-        places: list[dict[str, str | int]] = table.take(pa.array(rows)).to_pylist()
+        places: list[ImagePlace] = table.take(pa.array(rows)).to_pylist()
         return places
+
+
+def pools(count: int, at_most: int) -> Iterator[tuple[int, int]]:
+    """Cut `count` items into as few runs of at most `at_most` as possible, of near equal size.
+
+    Near equal, because a small last pool would be an easier question than the others.
+
+    Yields:
+        (start, stop) of each pool, in order.
+    """
+    number = -(-count // at_most)
+    edges = [count * i // number for i in range(number + 1)] if number else []
+    yield from pairwise(edges)

@@ -25,8 +25,7 @@ from pipeline.params.group import (
     unset_keys,
 )
 from pipeline.params.yaml import read_yaml
-
-LONGEST_SAMPLE_STORY = 22  # frames
+from pipeline.storyworld.arcs import MAX_FRAMES
 
 
 class ContextParams(Group):
@@ -246,9 +245,9 @@ class Params(Group):
     @model_validator(mode="after")
     def _some_story_is_left(self) -> Self:
         dataset = self.dataset
-        if dataset.source == "sample" and self.context.k >= LONGEST_SAMPLE_STORY:
+        if dataset.source == "sample" and self.context.k >= MAX_FRAMES:
             raise ValueError(
-                f"context.k is {self.context.k}, but must be below {LONGEST_SAMPLE_STORY}, "
+                f"context.k is {self.context.k}, but must be below {MAX_FRAMES}, "
                 "the frames of the longest story in dataset.source sample"
             )
         no_test = dataset.source == "parquet" and dataset.parquet.test is None

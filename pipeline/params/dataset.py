@@ -37,11 +37,38 @@ class ParquetParams(Group):
     """The same for the test stories; null if there are none (then `split.test: carved`)."""
 
 
+class FolderParams(Group):
+    """`dataset.folder`: one's own stories as folders of pictures and captions."""
+
+    path: Name | None = None
+    """Folder with a folder for each story, or with `train` and perhaps `test` that hold such
+    folders. Needed by `folder`."""
+
+
+class JsonlParams(Group):
+    """`dataset.jsonl`: one's own stories as JSON lines beside their pictures."""
+
+    path: Name | None = None
+    """File with a story in each line, or folder with `train.jsonl` and perhaps `test.jsonl`. Needed
+    by `jsonl`."""
+
+
+GIVE = {
+    "parquet": "a folder, a file or a glob",
+    "folder": "a folder with a folder for each story",
+    "jsonl": "a file with a story in each line",
+}
+"""What a source of one's own needs."""
+
+SourceParams = SampleParams | HubParams | ParquetParams | FolderParams | JsonlParams
+
+
 class DatasetParams(Group):
     """`dataset`: where stories come from."""
 
-    source: Literal["sample", "hub", "parquet"] = "sample"
-    """Where stories come from: the embedded sample, the Hub, or parquet files of one's own."""
+    source: Literal["sample", "hub", "parquet", "folder", "jsonl"] = "sample"
+    """Where stories come from: the embedded sample, the Hub, or files of one's own: parquet,
+    folders of pictures, or JSON lines."""
     limit_stories: Count | None = None
     """Keep the first so many stories of each of the dataset's splits; null keeps all."""
     bad_frame: Literal["story", "cut"] = "story"
@@ -56,12 +83,29 @@ class DatasetParams(Group):
     """Settings of `source: hub`."""
     parquet: ParquetParams = ParquetParams()
     """Settings of `source: parquet`."""
+    folder: FolderParams = FolderParams()
+    """Settings of `source: folder`."""
+    jsonl: JsonlParams = JsonlParams()
+    """Settings of `source: jsonl`."""
+
+    @property
+    def chosen(self) -> SourceParams:
+        """The settings of the source that is chosen."""
+        groups: dict[str, SourceParams] = {
+            "sample": self.sample,
+            "hub": self.hub,
+            "parquet": self.parquet,
+            "folder": self.folder,
+            "jsonl": self.jsonl,
+        }
+        return groups[self.source]
 
     @model_validator(mode="after")
     def _source_is_given(self) -> Self:
-        if self.source == "parquet" and self.parquet.train is None:
+        place = {"parquet": "train", "folder": "path", "jsonl": "path"}.get(self.source)
+        if place and getattr(self.chosen, place) is None:
             raise ValueError(
-                "dataset.source is parquet, but dataset.parquet.train is null: "
-                "give it a folder, a file or a glob"
+                f"dataset.source is {self.source}, but dataset.{self.source}.{place} is null: "
+                f"give it {GIVE[self.source]}"
             )
         return self

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,30 +60,20 @@ def prepare(
             are written in the latter case, since they tell why.
     """
     _check_layout(raw)
-    identity, gathered, distributions = Identity(), Summary(), Distributions()
-    rows_before: Counter[str] = Counter()
+    gathered, distributions = Summary(), Distributions()
     with (
         writing_frames(frames) as table,
         replacing(quarantine) as refused_path,
         refused_path.open("w", encoding="utf-8", newline="\n") as refused,
     ):
         located = progress_bar(iter_stories(raw), "prepare", count_stories(raw), unit="story")
-        for (file, row_number, row), outcome in _examined(located, bad_frame, max_megapixels):
-            split, story_id = file.split("/", 1)[0], row["story_id"]
-            elsewhere = False
-            if story_id is not None and identity.is_taken(split, story_id):
-                outcome = Refusal("duplicate_id", f"story_id {story_id}")
-            if isinstance(outcome, Story):
-                elsewhere = identity.is_elsewhere(split, outcome)
-                outcome = identity.named(split, outcome)
-                table.add(_frame_rows(split, file, row_number, outcome))
-                distributions.add(outcome)
-            gathered.add(split, row, outcome, elsewhere)
-            if isinstance(outcome, Refusal) or outcome.cut:
-                where = {"story_id": story_id, "split": split, "row": rows_before[split]}
-                entry = where | _explanation(outcome)
+        for judged in judge(located, bad_frame, max_megapixels):
+            if isinstance(judged.outcome, Story):
+                table.add(_frame_rows(judged, judged.outcome))
+                distributions.add(judged.outcome)
+            gathered.add(judged.split, judged.row, judged.outcome, judged.elsewhere)
+            if entry := judged.complaint():
                 refused.write(json.dumps(entry, ensure_ascii=False) + "\n")
-            rows_before[split] += 1
     write_json(summary, {"dataset": read_origin(raw)} | gathered.table())
     write_plots(distributions, plots)
     if gathered.read == 0:
@@ -91,6 +81,56 @@ def prepare(
     if gathered.kept == 0:
         raise UserError(f"{raw}: {gathered.sentence()}; {quarantine} says why for each")
     return gathered
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A story that was read, and what is to become of it."""
+
+    file: str  # relative to the raw folder: the split's folder is its first part
+    row_number: int  # in the file
+    number: int  # in the split
+    row: dict[str, Any]
+    outcome: Story | Refusal
+    elsewhere: bool
+    """Whether it is kept and a story of another split is the same, picture by picture."""
+
+    @property
+    def split(self) -> str:
+        """The dataset's own split: train or test."""
+        return self.file.split("/", 1)[0]
+
+    def complaint(self) -> dict[str, Any] | None:
+        """The line of the quarantine for a story that is refused, or cut; None for others."""
+        if isinstance(self.outcome, Refusal):
+            kind, detail = self.outcome.kind, self.outcome.detail
+            reason = REASONS[kind]
+        elif cut := self.outcome.cut:
+            kind, reason = "cut", "The story ends before its first bad frame."
+            kept = len(self.outcome.captions)
+            detail = f"{kept} frames are kept; {cut.kind}: {cut.detail}"
+        else:
+            return None
+        where = {"story_id": self.row["story_id"], "split": self.split, "row": self.number}
+        return where | {"kind": kind, "reason": reason, "detail": _shown(detail)}
+
+
+def judge(
+    located: Iterable[Located], bad_frame: Literal["story", "cut"], max_megapixels: float
+) -> Iterator[Judged]:
+    """Examine stories in their order and settle their ids; see `prepare`."""
+    identity = Identity()
+    rows_before: Counter[str] = Counter()
+    for (file, row_number, row), outcome in _examined(located, bad_frame, max_megapixels):
+        split, story_id = file.split("/", 1)[0], row["story_id"]
+        elsewhere = False
+        if story_id is not None and identity.is_taken(split, story_id):
+            outcome = Refusal("duplicate_id", f"story_id {story_id}")
+        if isinstance(outcome, Story):
+            elsewhere = identity.is_elsewhere(split, outcome)
+            outcome = identity.named(split, outcome)
+        yield Judged(file, row_number, rows_before[split], row, outcome, elsewhere)
+        rows_before[split] += 1
 
 
 def _check_layout(raw: Path) -> None:
@@ -124,18 +164,6 @@ def _batches(located: Iterable[Located]) -> Iterator[list[Located]]:
         yield batch
 
 
-def _explanation(outcome: Story | Refusal) -> dict[str, str]:
-    """What the quarantine says of a story that is refused, or cut."""
-    if isinstance(outcome, Refusal):
-        kind, reason, detail = outcome.kind, REASONS[outcome.kind], outcome.detail
-    else:
-        assert outcome.cut
-        kind, reason = "cut", "The story ends before its first bad frame."
-        kept = len(outcome.captions)
-        detail = f"{kept} frames are kept; {outcome.cut.kind}: {outcome.cut.detail}"
-    return {"kind": kind, "reason": reason, "detail": _shown(detail)}
-
-
 def _shown(detail: str) -> str:
     """A detail on one line and the same at every run: a library's message may hold an address."""
     detail = re.sub(r" at 0x[0-9a-fA-F]+", "", detail)
@@ -143,17 +171,17 @@ def _shown(detail: str) -> str:
     return legible[:DETAIL_CHARACTERS]
 
 
-def _frame_rows(split: str, file: str, row_number: int, story: Story) -> list[dict[str, Any]]:
+def _frame_rows(judged: Judged, story: Story) -> list[dict[str, Any]]:
     """Give the rows of `FRAMES_SCHEMA` for one story."""
     return [
         {
-            "split": split,
+            "split": judged.split,
             "story_id": story.story_id,
             "frame_index": index,
             "n_frames": len(story.captions),
             "caption": caption,
-            "image_file": file,
-            "image_row": row_number,
+            "image_file": judged.file,
+            "image_row": judged.row_number,
             "image_index": index,
             "image_key": image_key,
             "caption_key": content_key(caption.encode()),

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pipeline.common.errors import UserError
 from pipeline.images.pixels import LARGEST, check
-from pipeline.prepare.grounding import frame_captions, has_frame_tags
+from pipeline.prepare.grounding import frame_captions, has_frame_tags, plain_captions
 from pipeline.stories.columns import NEEDED
 from pipeline.stories.frames import content_key
 
@@ -13,8 +13,9 @@ REASONS = {
     "null_field": "A column that every story needs is null.",
     "duplicate_id": "The story's id was taken by an earlier row of its split.",
     "no_frames": "The story has no images.",
-    "frame_count": "The column frame_count disagrees with the number of images.",
+    "frame_count": "The column frame_count or the list of captions disagrees with the images.",
     "no_frame_tags": "No tag of the story's text marks a frame.",
+    "unreadable": "A file of the story cannot be read, or is not what it should be.",
     "image": "An image of the story cannot be decoded, or is too large.",
     "empty_caption": "A frame of the story has no caption.",
 }
@@ -45,7 +46,7 @@ def examine(
     bad_frame: Literal["story", "cut"] = "story",
     max_megapixels: float = LARGEST,
 ) -> Story | Refusal:
-    """Check one row on its own, every image decoded, and take its captions from the tags.
+    """Check one row on its own, every image decoded, and take its captions, tagged or plain.
 
     Whether the id is unique is not seen here. Of what is wrong with a row as a whole, the first in
     the order of `REASONS` is reported, and after that the first bad frame. Safe to call from
@@ -65,17 +66,25 @@ def examine(
         return Refusal("no_frames", "the list of images is empty")
     if counted is not None and counted != len(images):
         return Refusal("frame_count", f"frame_count {counted}, {len(images)} images")
-    captions = frame_captions(row["story"], len(images))
-    if not any(captions) and not has_frame_tags(row["story"]):
-        return Refusal("no_frame_tags", "the text has no tag such as <gdi image1>")
+    if isinstance(row["story"], list):
+        captions = plain_captions(row["story"])
+        if len(captions) != len(images):
+            return Refusal("frame_count", f"{len(captions)} captions, {len(images)} images")
+    else:
+        captions = frame_captions(row["story"], len(images))
+        if not any(captions) and not has_frame_tags(row["story"]):
+            return Refusal("no_frame_tags", "the text has no tag such as <gdi image1>")
     keys, sizes = [], []
     fault = None
     for number, (image, caption) in enumerate(zip(images, captions, strict=True), start=1):
+        encoded = None if image is None else image["bytes"]
+        if encoded is None and image and image["path"]:
+            fault = Refusal("unreadable", f"frame {number} of {len(images)}: {image['path']}")
+            break
         if not caption:
             empty = [str(n) for n, words in enumerate(captions, start=1) if not words]
             fault = Refusal("empty_caption", f"frame {', '.join(empty)} of {len(images)}")
             break
-        encoded = None if image is None else image["bytes"]
         if encoded is None:
             fault = Refusal("image", f"image {number} has no bytes")
             break

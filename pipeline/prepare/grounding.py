@@ -11,6 +11,7 @@ Source of the tags: Oliveira and Martins, StoryReasoning (arXiv:2505.10292).
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 _FRAME = r"(?:image|img|frame)"
 _KIND = r"(?:image|img|frame|char|obj|lm|bg)"
@@ -77,6 +78,17 @@ _HEADING = re.compile(r"#{1,6}(?:\s|$)")
 _FRAME_LABEL = re.compile(r"[\W_]*(?:image|img|frame)[\s_#-]{0,3}[0-9]{1,9}[\W_]*", re.IGNORECASE)
 
 
+def plain_captions(given: Sequence[str | None]) -> list[str]:
+    """Captions that were given one by one: to the letter, white space folded.
+
+    Tags and headings in them are text. Only characters that nobody sees go, as everywhere.
+
+    Returns:
+        As many captions; the empty string for one without words.
+    """
+    return [_caption([legible(text or "")]) for text in given]
+
+
 def has_frame_tags(story: str) -> bool:
     """Whether any tag of a story marks a frame, be it one that the story does not have."""
     return bool(_segments(_whole(story)))
@@ -105,8 +117,13 @@ def frame_captions(story: str, n_frames: int) -> list[str]:
     for frame, text in _segments(_whole(story)):
         if 1 <= frame <= n_frames:
             texts[frame - 1].append(_without_layout(_untagged(text)))
-    captions = [" ".join(" ".join(parts).split()) for parts in texts]
-    return ["" if _is_blank(caption) else caption for caption in captions]
+    return [_caption(parts) for parts in texts]
+
+
+def _caption(parts: list[str]) -> str:
+    """The words of a caption's parts; the empty string where none of them shows anything."""
+    caption = " ".join(" ".join(parts).split())
+    return "" if _is_blank(caption) else caption
 
 
 def _whole(story: str) -> str:

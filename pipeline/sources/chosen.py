@@ -1,30 +1,37 @@
 """The source that the parameters choose."""
 
-from typing import Literal
-
 from pipeline.common.errors import UserError
-from pipeline.params.dataset import HubParams, ParquetParams, SampleParams
+from pipeline.params.dataset import (
+    FolderParams,
+    HubParams,
+    JsonlParams,
+    ParquetParams,
+    SampleParams,
+    SourceParams,
+)
+from pipeline.sources.folder import folder_stories
 from pipeline.sources.hub import hub_stories
+from pipeline.sources.jsonl import jsonl_stories
 from pipeline.sources.parquet import parquet_stories
 from pipeline.sources.sample import sample_stories
 from pipeline.sources.source import Source
 
 
-def open_source(
-    source: Literal["sample", "hub", "parquet"],
-    sample: SampleParams,
-    hub: HubParams,
-    parquet: ParquetParams,
-) -> Source:
-    """Open the source of this name by the group of parameters that is its own.
+def open_source(chosen: SourceParams) -> Source:
+    """Open the source that has these settings.
 
     Raises:
-        UserError: as the source itself does, or none is named for parquet.
+        UserError: as the source itself does, or they do not say where the stories are.
     """
-    if source == "hub":
-        return hub_stories(hub.repo, hub.revision, hub.config)
-    if source == "parquet":
-        if parquet.train is None:
-            raise UserError("dataset.parquet.train is null; give it a folder, a file or a glob")
-        return parquet_stories(parquet.train, parquet.test)
-    return sample_stories(sample.stories, sample.seed)
+    match chosen:
+        case SampleParams():
+            return sample_stories(chosen.stories, chosen.seed)
+        case HubParams():
+            return hub_stories(chosen.repo, chosen.revision, chosen.config)
+        case ParquetParams(train=str(train)):
+            return parquet_stories(train, chosen.test)
+        case FolderParams(path=str(path)):
+            return folder_stories(path)
+        case JsonlParams(path=str(path)):
+            return jsonl_stories(path)
+    raise UserError("dataset: the source has no place where its stories are; give it one")

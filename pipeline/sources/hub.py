@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.common.errors import UserError, reason
-from pipeline.sources.source import Rows, Source, with_bytes
+from pipeline.sources.files import with_bytes
+from pipeline.sources.source import Rows, Source
 from pipeline.stories.columns import STORY_SCHEMA, check_columns, row_of, story_row
 from pipeline.stories.schema import SPLITS, Row
 
@@ -152,7 +153,7 @@ def _rows(repo: str, folder: Path | None, split: Any) -> Rows:
     def rows() -> Iterator[Row]:
         for number, table in enumerate(read()):
             where = f"{place}, row {number}"
-            yield with_bytes(story_row(row_of(table, where), where), folder, where)
+            yield with_bytes(story_row(row_of(table, where), where), folder)
 
     return rows
 

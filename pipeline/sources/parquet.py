@@ -9,7 +9,8 @@ from typing import Any
 
 from pipeline.common.errors import UserError
 from pipeline.common.parquet import open_parquet
-from pipeline.sources.source import Rows, Source, with_bytes
+from pipeline.sources.files import with_bytes
+from pipeline.sources.source import Rows, Source
 from pipeline.stories.columns import check_columns
 from pipeline.stories.schema import SPLITS, Row, Split, iter_file, parquet_files
 
@@ -53,8 +54,8 @@ def parquet_stories(train: str, test: str | None) -> Source:
         def rows() -> Iterator[Row]:
             for path in files[split]:
                 read.append(_identity(split, path))
-                for number, row in enumerate(iter_file(path)):
-                    yield with_bytes(row, path.parent, f"{path}, row {number}")
+                for row in iter_file(path):
+                    yield with_bytes(row, path.parent)
 
         return rows
 

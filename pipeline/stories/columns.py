@@ -22,6 +22,11 @@ STORY_SCHEMA = pa.schema(
     ]
 )
 
+CAPTIONS_SCHEMA = STORY_SCHEMA.set(
+    STORY_SCHEMA.get_field_index("story"), pa.field("story", pa.list_(pa.string()))
+)
+"""Of stories whose captions are given one by one, in place of one text that tags divide."""
+
 NEEDED = ("story_id", "images", "story")
 """The columns that a dataset must have; the others are null where it has not."""
 
@@ -33,7 +38,8 @@ def check_columns(found: pa.Schema, where: str, columns: Sequence[str] | None = 
 
     Strings and lists of any of Arrow's kinds pass, dictionaries of what passes, whole numbers as
     ids, floats as counts (pandas makes them of counts with gaps), columns of nulls. An image may
-    be a struct of `bytes`, `path` or both, or its bytes or its path alone.
+    be a struct of `bytes`, `path` or both, or its bytes or its path alone; a story a list of
+    captions.
 
     Args:
         where: the file or dataset, for the sentence.
@@ -53,9 +59,10 @@ def check_columns(found: pa.Schema, where: str, columns: Sequence[str] | None = 
         wanted = STORY_SCHEMA.field(name).type
         if found.names.count(name) > 1:
             raise UserError(f"{where} has several columns '{name}'; leave one")
-        if not _fits(found.field(name).type, wanted):
+        given = found.field(name).type
+        if not _fits(given, wanted) and not _fits(given, CAPTIONS_SCHEMA.field(name).type):
             raise UserError(
-                f"{where}: column '{name}' is of type {_shown(found.field(name).type)}, but "
+                f"{where}: column '{name}' is of type {_shown(given)}, but "
                 f"stories need {wanted}; convert the column"
             )
 
@@ -155,6 +162,12 @@ def _text(value: Any, where: str) -> str | None:
     return None if value is None else str(value)
 
 
+def _story(value: Any, where: str) -> str | list[str | None] | None:
+    if isinstance(value, list):
+        return [_text(caption, where) for caption in value]
+    return _text(value, where)
+
+
 def _count(value: Any, where: str) -> int | None:
     if value is None or value != value:  # NaN is how pandas writes a gap
         return None
@@ -180,5 +193,5 @@ _TAKE: dict[str, Callable[[Any, str], Any]] = {
     "images": _images,
     "frame_count": _count,
     "chain_of_thought": _text,
-    "story": _text,
+    "story": _story,
 }

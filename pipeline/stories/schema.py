@@ -1,7 +1,9 @@
 """What a story is on disk: StoryReasoning's parquet schema, written and read in streams.
 
 A raw folder holds `train/00000.parquet`, ... and, where the dataset has one, `test/...`; a row is a
-story, its images are encoded bytes (JPEG, PNG, ...) that nobody has decoded. Beside them
+story, its images are encoded bytes (JPEG, PNG, ...) that nobody has decoded. The column `story` is
+one text, in which tags mark the frames, or in some files a list with each frame's caption. An image
+that could not be read at its source has no bytes, and in place of its path the reason. Beside them
 `source.json` says where the stories came from (`origin`).
 
 Source of the schema: https://huggingface.co/datasets/daniel3303/StoryReasoning (arXiv:2505.10292).
@@ -17,7 +19,15 @@ import pyarrow.parquet as pq
 from pipeline.common.errors import UserError, reason
 from pipeline.common.files import writing
 from pipeline.common.parquet import open_parquet, writing_parquet
-from pipeline.stories.columns import NEEDED, STORY_SCHEMA, Row, check_columns, row_of, story_row
+from pipeline.stories.columns import (
+    CAPTIONS_SCHEMA,
+    NEEDED,
+    STORY_SCHEMA,
+    Row,
+    check_columns,
+    row_of,
+    story_row,
+)
 
 __all__ = [
     "NEEDED",
@@ -51,6 +61,7 @@ _COMPRESSION = {
     "frame_count": "zstd",
     "chain_of_thought": "zstd",
     "story": "zstd",
+    "story.list.element": "zstd",
 }
 
 
@@ -63,11 +74,12 @@ def write_stories(
     """Stream rows into `folder/00000.parquet`, `00001.parquet`, ..., each whole or not there.
 
     Equal rows give equal bytes. Parquet files of an earlier call are removed, but only once the
-    first new row is there: a source that cannot be read leaves the folder as it was.
+    first new row is there: a source that cannot be read leaves the folder as it was. A file is of
+    `STORY_SCHEMA` or of `CAPTIONS_SCHEMA`, and ends where stories of the other one begin.
 
     Args:
-        rows: stories with the columns of `STORY_SCHEMA`; further keys are ignored, and columns
-            that are missing are null.
+        rows: stories with the columns of either; further keys are ignored, and columns that are
+            missing are null.
         folder: made if missing; not made when there are no rows at all.
         rows_per_file: stories in one file, at least 1; fewer where they are large.
         bytes_per_group: of images in one row group, which is what is held in memory; a story
@@ -87,19 +99,20 @@ def write_stories(
             stale.unlink()
     written = files = 0
     while following is not None:
+        schema = _schema(following)
         with writing_parquet(
             folder / f"{files:05d}.parquet",
-            STORY_SCHEMA,
+            schema,
             compression=_COMPRESSION,
             use_dictionary=False,
             write_statistics=False,
         ) as writer:
             rows_left, bytes_left = rows_per_file, GROUPS_OF_BYTES_PER_FILE * bytes_per_group
-            while following is not None and rows_left > 0 and bytes_left > 0:
+            while following and _holds(schema, following) and rows_left > 0 and bytes_left > 0:
                 group, following = _next_group(
-                    following, stream, min(rows_left, ROWS_PER_GROUP), bytes_per_group
+                    following, schema, stream, min(rows_left, ROWS_PER_GROUP), bytes_per_group
                 )
-                writer.write_table(_table(group, written))
+                writer.write_table(_table(group, schema, written))
                 written += len(group)
                 rows_left -= len(group)
                 bytes_left -= sum(map(image_bytes, group))
@@ -108,14 +121,22 @@ def write_stories(
     return written
 
 
+def _schema(row: Row) -> pa.Schema:
+    return CAPTIONS_SCHEMA if isinstance(row.get("story"), list) else STORY_SCHEMA
+
+
+def _holds(schema: pa.Schema, row: Row) -> bool:
+    return row.get("story") is None or _schema(row) is schema
+
+
 def _next_group(
-    first: Row, rows: Iterator[Row], most_rows: int, most_bytes: int
+    first: Row, schema: pa.Schema, rows: Iterator[Row], most_rows: int, most_bytes: int
 ) -> tuple[list[Row], Row | None]:
     """Gather one row group, and the row after it, which no longer found room."""
     group, size = [first], image_bytes(first)
     for row in rows:
         size += image_bytes(row)
-        if len(group) == most_rows or size > most_bytes:
+        if len(group) == most_rows or size > most_bytes or not _holds(schema, row):
             return group, row
         group.append(row)
     return group, None
@@ -130,7 +151,7 @@ def image_bytes(row: Row) -> int:
     return sum(len(data) for data in encoded if isinstance(data, bytes))
 
 
-def _table(group: list[Row], before: int) -> pa.Table:
+def _table(group: list[Row], schema: pa.Schema, before: int) -> pa.Table:
     """Give a row group as a table; `before` counts the rows of earlier ones."""
     if (size := image_bytes(group[0])) > MOST_BYTES:
         raise UserError(
@@ -138,7 +159,7 @@ def _table(group: list[Row], before: int) -> pa.Table:
             "images, and a story may have 2; make them smaller at their source"
         )
     try:
-        return pa.Table.from_pylist(group, schema=STORY_SCHEMA)
+        return pa.Table.from_pylist(group, schema=schema)
     except (pa.ArrowException, TypeError, OverflowError) as error:
         raise UserError(
             f"a story among rows {before} to {before + len(group) - 1} does not fit the schema "

@@ -1,4 +1,4 @@
-"""What the training loop asks of an objective; it knows nothing else about what is trained."""
+"""What training asks of an objective; it knows nothing else about what is trained."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -7,6 +7,7 @@ from enum import Enum
 from torch import Tensor
 
 from pipeline.dataset.loaded import Batch
+from pipeline.model.generator import StoryGenerator
 
 
 class Verdict(Enum):
@@ -20,13 +21,31 @@ class Verdict(Enum):
     """No further: the run ends with the weights kept before."""
 
 
-class Objective(ABC):
+class Hooks:
+    """What training calls besides, of an objective and of its parts: nothing is done by default."""
+
+    def between_epochs(self, epoch: int) -> None:
+        """Called after `epoch` (from 0) when another one follows, with the model as it is then."""
+        return
+
+    def state(self) -> dict[str, Tensor]:
+        """What has been learned or drawn, by name: kept with every checkpoint."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Put back what `state` gave."""
+        return
+
+
+class Objective(Hooks, ABC):
     """Turns batches into named losses, and judges the result of every epoch.
 
-    Only the first two methods must be written; the others are right for an objective that has
-    nothing of its own to learn and wants the lowest value of its criterion.
+    Two methods must be written; the others are right for an objective that has nothing of its own
+    to learn and wants the lowest value of its criterion.
     """
 
+    generator: StoryGenerator
+    """What is trained."""
     label: str = "train"
     """What the progress bar calls the run."""
     criterion: str
@@ -45,15 +64,3 @@ class Objective(ABC):
         start (None for a cold one) and that of the weights kept so far (None if there are none).
         """
         return Verdict.KEEP if best is None or value < best else Verdict.WORSE
-
-    def between_epochs(self, epoch: int) -> None:
-        """Called after `epoch` (from 0) when another one follows, with the model as it is then."""
-        return
-
-    def state(self) -> dict[str, Tensor]:
-        """What the objective itself has learned or drawn, by name: kept with every checkpoint."""
-        return {}
-
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Put back what `state` gave."""
-        return

@@ -33,49 +33,29 @@ def gan(**changes: Any) -> GanParams:
     """Settings under which every step trains the discriminator and moves the decoder."""
     values: dict[str, Any] = {
         "variant": "cached",
-        "signal": "both",
-        "text_loss": "policy",
         "beta_embedding": 0.1,
         "beta_text": 0.5,
         "text_every_steps": 1,
-        "policy_clip": 0.2,
-        "preference_beta": 0.2,
-        "epochs": 2,
-        "lr": 1e-3,
-        "warmup_steps": 0,
-        "d_every_steps": 1,
         "d_steps": 1,
         "stop_if_nll_rises_by": 0.5,
         "discriminator": {
             "widths": [16, 8],
             "dropout": 0.1,
             "spectral_norm": False,
-            "lr": 1e-3,
-            "max_grad_norm": 1.0,
             "batch_pairs": 8,
         },
-        "cache": {"subset_stories": 4, "samples_per_story": PER_STORY, "refresh_epochs": 0},
-        "hardneg": {"mining": "nearest", "feature_matching": 0.1},
+        "cache": {"subset_stories": 4, "samples_per_story": PER_STORY},
     }
     return GanParams.model_validate(values | changes)
 
 
-def sampler(toy: Any, clip: Path, **changes: Any) -> Sampler:
+def sampler(toy: Any, clip: Path) -> Sampler:
     """A sampler of the toy generator with the tiny CLIP."""
-    values: dict[str, Any] = {
-        "strategy": "greedy",
-        "max_new_tokens": 12,
-        "temperature": 1.0,
-        "top_p": 1.0,
-        "repetition_penalty": 1.0,
-        "no_repeat_ngram_size": 0,
-        "batch_size": 16,
-    }
     return Sampler(
         toy.generator,
         load_prompts(toy.generator.config),
         FrozenClip.load(str(clip), precision="float32"),
-        GenerateParams.model_validate(values | changes),
+        GenerateParams(max_new_tokens=12, top_p=1.0, batch_size=16),
     )
 
 

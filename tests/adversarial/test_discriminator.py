@@ -13,14 +13,7 @@ from pipeline.params import DiscriminatorParams
 
 
 def params(**changes: Any) -> DiscriminatorParams:
-    values: dict[str, Any] = {
-        "widths": [32, 16],
-        "dropout": 0.1,
-        "spectral_norm": False,
-        "lr": 1e-3,
-        "max_grad_norm": 1.0,
-        "batch_pairs": 8,
-    }
+    values: dict[str, Any] = {"widths": [32, 16], "dropout": 0.1, "spectral_norm": False}
     return DiscriminatorParams(**values | changes)
 
 

@@ -12,8 +12,8 @@ from pipeline.adversarial.objective import AdversarialObjective
 from pipeline.params import TrainParams
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.curves import Curves
-from pipeline.training.loop import Outcome, train_loop
 from pipeline.training.supervised import SupervisedObjective
+from pipeline.training.trainer import Outcome, Trainer
 from tests.adversarial.adversary import LOSS, gan, make_objective, sampler
 
 VARIANTS = ["naive", "cached", "hardneg"]
@@ -24,29 +24,12 @@ def a_batch(toy: Any, size: int = 6) -> dict[str, torch.Tensor]:
 
 
 def train(toy: Any, objective: Any, folder: Path, **changes: Any) -> Outcome:
-    values: dict[str, Any] = {
-        "epochs": 1,
-        "batch_size": 8,
-        "lr": 2e-3,
-        "weight_decay": 0.0,
-        "warmup_steps": 0,
-        "max_grad_norm": 1.0,
-        "patience_epochs": 20,
-        "checkpoint_every_steps": 100,
-    }
-    warm_start = isinstance(objective, AdversarialObjective)
+    values = {"epochs": 1, "batch_size": 8, "lr": 2e-3, "weight_decay": 0.0, "warmup_steps": 0}
+    params = TrainParams(**values | {"patience_epochs": 20} | changes)
     with Curves(folder / "live") as curves:
-        return train_loop(
-            toy.generator,
-            objective,
-            toy.train,
-            toy.val,
-            TrainParams(**values | changes),
-            seed=3,
-            checkpoints=Checkpoints(folder / "state"),
-            curves=curves,
-            warm_start=warm_start,
-        )
+        checkpoints = Checkpoints(folder / "state")
+        trainer = Trainer(objective, toy.train, toy.val, params, 3, checkpoints, curves)
+        return trainer.run(warm_start=isinstance(objective, AdversarialObjective))
 
 
 def reached_by(signal: str, names: list[str]) -> set[str]:

@@ -15,16 +15,14 @@ from pipeline.clip.frozen import FrozenClip
 from pipeline.dataset.story_dataset import Contexts
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.prompt import PromptBuilder
-from pipeline.params import GenerateParams
-from tests.captioning import setting
+from tests.captioning.setting import settings as generate_settings
 from tests.damage import damaged
 
 
 @pytest.fixture
 def sampler(generator: StoryGenerator, prompts: PromptBuilder, tiny_clip: Path) -> Sampler:
     clip = FrozenClip.load(str(tiny_clip), precision="float32")
-    params: GenerateParams = setting.settings(batch_size=2, temperature=2.0)
-    return Sampler(generator, prompts, clip, params)
+    return Sampler(generator, prompts, clip, generate_settings(batch_size=2, temperature=2.0))
 
 
 class Counting(Sampler):

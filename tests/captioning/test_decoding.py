@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 from pipeline.captioning.decoding import Decoded, decode_batch, pad_left
 from pipeline.model.kv_cache import RoomyLayer, roomy_cache
 from pipeline.params import GenerateParams
+from tests.captioning.setting import settings
 
 LENGTHS = [3, 17, 9, 17, 1, 30, 12]
 
@@ -25,21 +26,6 @@ def lm(tiny_gpt2: Path) -> Any:
             if parameter.dim() > 1:
                 parameter.mul_(8.0)
     return model
-
-
-def settings(**changes: Any) -> GenerateParams:
-    return GenerateParams.model_validate(
-        {
-            "strategy": "greedy",
-            "max_new_tokens": 24,
-            "temperature": 1.0,
-            "top_p": 0.9,
-            "repetition_penalty": 1.0,
-            "no_repeat_ngram_size": 0,
-            "batch_size": 4,
-        }
-        | changes
-    )
 
 
 def rows_for(lm: Any, lengths: list[int]) -> list[Tensor]:

@@ -25,7 +25,7 @@ def plainly(
     encoded = generator.encode(torch.from_numpy(images), torch.from_numpy(texts))
     ids = prompts.prompt_ids(contexts.captions[i])
     written: list[int] = []
-    while len(written) < 20:
+    while len(written) < 24:
         sequence = generator.decoder.embed(
             encoded.prefix if prefix else None, torch.tensor([ids + written])
         )

@@ -95,7 +95,7 @@ def test_never_two_at_a_time_and_no_file_is_left(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "data").write_text("a file where a folder should be")
-    with pytest.raises(UserError, match=r"data/model cannot be written \(.*\); make room in"):
+    with pytest.raises(UserError, match=r"data/model cannot be written \(.*\); make it a place"):
         claim_outputs(tmp_path / "data" / "model")
 
 

@@ -82,7 +82,7 @@ def test_mistakes_are_named(cut: Any) -> None:
 
 
 def test_contexts_are_those_of_the_frames_read_or_in_memory(toy: Any, world: Any) -> None:
-    stories = Stories.open(**vars(world))
+    stories = Stories.open(world)
     rows = [9, 0, 9]
     read = stories.windows("train", 2, "sliding").select(rows).contexts()
     frames = read_frames(world.frames)

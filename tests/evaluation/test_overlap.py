@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu import corpus_bleu
 
+from pipeline.captioning.ngrams import ngrams
 from pipeline.evaluation.bootstrap import point
-from pipeline.evaluation.diversity import ngrams
 from pipeline.evaluation.figures import bleu_from_sums, bleu_of
 from pipeline.evaluation.overlap import bleu_counts, cider_d, rouge_l, tokenize
 

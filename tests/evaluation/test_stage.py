@@ -15,6 +15,7 @@ import pytest
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_json
 from pipeline.common.stage import call_stage
+from pipeline.model.encoder import Encoder
 from pipeline.model.folder import save_generator
 from stages.evaluate import evaluate
 
@@ -32,7 +33,8 @@ def files(world: Any, tiny_judge: Path, tmp_path: Path, monkeypatch: pytest.Monk
         {"train": ["s0"], "val": ["s1", "s2", "s3"], "test": ["s4", "s5"], "bins": {}},
     )
     params = {"loss": {"alpha": 0.5, "lambda": 0.5}, "train": {"batch_size": 4}}
-    save_generator(tmp_path / "model", world.subject.generator, params)
+    encoder = Encoder.of(world.images.attributes, world.texts.attributes)
+    save_generator(tmp_path / "model", world.subject.generator, params, encoder)
     monkeypatch.chdir(tmp_path)
     arguments = {
         "--raw": str(world.raw),

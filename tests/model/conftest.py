@@ -33,15 +33,10 @@ def make_config(tiny_gpt2: Path) -> MakeConfig:
             dim_image=DIM_IMAGE,
             dim_text=DIM_TEXT,
             fusion=FusionParams(
-                d_model=32,
-                layers=2,
-                heads=2,
-                dropout=dropout,
-                position_embeddings=position_embeddings,
+                d_model=32, heads=2, dropout=dropout, position_embeddings=position_embeddings
             ),
             decoder=DecoderParams(
                 model=model,
-                revision=None,
                 tune=tune,
                 precision=precision,
                 n_prefix=2,

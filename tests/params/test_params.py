@@ -95,7 +95,7 @@ def test_a_group_can_be_made_in_code():
         (
             "source: sample",
             "source: samples",
-            'dataset.source is "samples", but must be one of sample, hub, parquet',
+            'dataset.source is "samples", but must be one of sample, hub, parquet, folder, jsonl',
         ),
         (
             "limit_stories: null",

@@ -1,11 +1,9 @@
-import io
 import json
 import statistics
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from PIL import ExifTags, Image
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import read_json, write_json
@@ -93,7 +91,10 @@ def broken(kind: str) -> dict[str, Any]:
         "null images": {"images": None},
         "garbage": {"images": [*images[:2], {"bytes": b"no image", "path": None}]},
         "cut off": {"images": [images[0], {"bytes": cut, "path": None}, images[2]]},
-        "no bytes": {"images": [*images[:2], {"bytes": None, "path": "x.jpg"}]},
+        "no bytes": {"images": [*images[:2], {"bytes": None, "path": None}]},
+        "unreadable": {"images": [images[0], {"bytes": None, "path": "2.jpg is gone"}, images[2]]},
+        "captions": {"story": ["a", "b"]},
+        "no caption": {"story": ["a", None, "c"]},
         "null image": {"images": [*images[:2], None]},
         "empty_caption": {"story": "<gdi image1>a</gdi><gdi image2> </gdi><gdi image3>c"},
     }
@@ -113,6 +114,9 @@ def broken(kind: str) -> dict[str, Any]:
         ("cut off", "image", "image 2"),
         ("no bytes", "image", "image 3 has no bytes"),
         ("null image", "image", "image 3 has no bytes"),
+        ("unreadable", "unreadable", "frame 2 of 3: 2.jpg is gone"),
+        ("captions", "frame_count", "2 captions, 3 images"),
+        ("no caption", "empty_caption", "frame 2 of 3"),
         ("empty_caption", "empty_caption", "frame 2 of 3"),
     ],
 )
@@ -134,24 +138,6 @@ def test_what_cannot_be_used_is_refused_and_the_rest_goes_on(
     assert kept == ["first", "last"]
     summary = read_json(out / "summary.json")
     assert summary["quarantined"]["total"] == summary["quarantined"][reason] == 1
-
-
-def test_other_formats_and_modes_are_sound(tmp_path: Path) -> None:
-    forms = ["PNG", "WEBP", "BMP", "GIF", "TIFF"]
-    images = [{"bytes": encoded_image(form=form), "path": None} for form in forms]
-    out = run(tmp_path, [story_row("s", n_frames=5, images=images)], [])
-    assert quarantine(out) == []
-
-
-def test_sizes_are_those_of_the_upright_image(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    file = io.BytesIO()
-    Image.new("RGB", (480, 320)).save(file, "JPEG", exif=exif)
-    out = run(tmp_path, [story_row("s", images=[{"bytes": file.getvalue(), "path": None}] * 5)], [])
-    table = read_json(out / "summary.json")
-    assert table["image_width"] == {"min": 320, "mean": 320, "max": 320}
-    assert table["image_height"]["max"] == 480
 
 
 def test_a_row_without_an_id_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.prepare.grounding import frame_captions, has_frame_tags
+from pipeline.prepare.grounding import frame_captions, has_frame_tags, plain_captions
 
 
 def test_a_story_as_the_dataset_writes_it() -> None:
@@ -290,3 +290,20 @@ def test_hostile_text_ends_like_any_other(text: str, opening: str) -> None:
     """Backtracking that grew with the square of its length would take hours."""
     for ending in ("", "x"):
         assert len(frame_captions(opening + text * (200_000 // len(text)) + ending, 5)) == 5
+
+
+SEEN = st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Cn", "M"]))
+PIECES = st.sampled_from(["<gdi image2>", "</gdi>", "# Dusk", "\n---\n", "Image 2:", "<", "&lt;"])
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.one_of(SEEN, PIECES)).map("".join)))
+def test_captions_given_one_by_one_come_out_to_the_letter(given: list[str]) -> None:
+    wanted = [" ".join(text.split()) for text in given]
+    blanks = "".join("\u115f\u1160\u2800\u3164\uffa0 ")
+    assert plain_captions(given) == [text if text.strip(blanks) else "" for text in wanted]
+
+
+@pytest.mark.parametrize("blank", [None, "", " \n", "\u200b\0"])
+def test_what_shows_nothing_is_no_caption_where_it_is_given_either(blank: str | None) -> None:
+    assert plain_captions([blank, "A\u200bnn\0walks\u202e"]) == ["", "Ann walks"]

@@ -18,30 +18,11 @@ from pipeline.features.sources import stream_captions, stream_images
 from pipeline.images.reader import Place, read_pictures
 from pipeline.stories.frames import content_key, read_frames, writing_frames
 from pipeline.stories.schema import STORY_SCHEMA, iter_file, iter_stories, write_stories
+from tests.damage import damaged
 from tests.stories.story_rows import story_row
 
 ROWS = [story_row(f"s{n}", n_frames=2) for n in range(3)]
 Read = Callable[[Path], Any]
-
-damages = st.one_of(
-    st.tuples(st.just("bit"), st.floats(0, 1, exclude_max=True), st.integers(0, 7)),
-    st.tuples(st.just("byte"), st.floats(0, 1, exclude_max=True), st.integers(0, 255)),
-    st.tuples(st.just("cut"), st.floats(0, 1, exclude_max=True), st.just(0)),
-    st.tuples(st.just("zeros"), st.floats(0, 1, exclude_max=True), st.integers(1, 600)),
-)
-
-
-def damaged(data: bytes, damage: tuple[str, float, int]) -> bytes:
-    kind, where, value = damage
-    at = int(where * len(data))
-    if kind == "cut":
-        return data[:at]
-    changed = bytearray(data)
-    if kind == "zeros":
-        changed[at : at + value] = bytes(len(changed[at : at + value]))
-    else:
-        changed[at] = changed[at] ^ (1 << value) if kind == "bit" else value
-    return bytes(changed)
 
 
 @pytest.fixture(scope="module")
@@ -104,17 +85,17 @@ READERS = [
 
 
 @pytest.mark.parametrize(("name", "read"), READERS)
-@given(damage=damages)
+@given(data=st.data())
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_a_damaged_file_gives_the_same_rows_or_one_sentence(
-    folder: Path, name: str, read: Read, damage: tuple[str, float, int]
+    folder: Path, name: str, read: Read, data: st.DataObject
 ) -> None:
     path = folder / name
     sound, rows = path.read_bytes(), read(folder)
     try:
-        path.write_bytes(damaged(sound, damage))
+        path.write_bytes(data.draw(damaged(sound)))
         assert read(folder) == rows
     except UserError as error:
         assert name in str(error)
@@ -143,16 +124,16 @@ def test_no_bit_of_the_footer_or_the_seal_changes_a_row(tmp_path: Path, folder: 
             read_frames(path)
 
 
-@given(damage=damages)
+@given(data=st.data())
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_a_damaged_file_of_another_program_ends_in_no_traceback(
-    folder: Path, damage: tuple[str, float, int]
+    folder: Path, data: st.DataObject
 ) -> None:
     path = folder / "theirs.parquet"
     pq.write_table(pa.Table.from_pylist(ROWS, schema=STORY_SCHEMA), path)
-    path.write_bytes(damaged(path.read_bytes(), damage))
+    path.write_bytes(data.draw(damaged(path.read_bytes())))
     try:
         list(iter_file(path))
     except UserError as error:

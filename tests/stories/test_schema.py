@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.common.errors import UserError
+from pipeline.stories.columns import CAPTIONS_SCHEMA
 from pipeline.stories.schema import (
     STORY_SCHEMA,
     count_stories,
@@ -41,6 +42,16 @@ def test_equal_rows_give_equal_bytes_in_small_row_groups(tmp_path: Path) -> None
     assert one.read_bytes() == two.read_bytes()
     assert pq.ParquetFile(one).num_row_groups == 3
     assert pq.read_schema(one).equals(STORY_SCHEMA)
+
+
+def test_captions_given_one_by_one_stay_a_list_in_files_of_their_own(tmp_path: Path) -> None:
+    tagged, given = story_row("a", n_frames=2), story_row("b", n_frames=2, story=["One.", None])
+    nothing = story_row("c", n_frames=2, story=None)
+    rows = [tagged, given, nothing, given, tagged, tagged]
+    assert write_stories(iter(rows), tmp_path, rows_per_file=4) == len(rows)
+    assert [row for _, _, row in iter_stories(tmp_path)] == rows
+    schemas = [pq.read_schema(path) for path in sorted(tmp_path.iterdir())]
+    assert schemas == [STORY_SCHEMA, CAPTIONS_SCHEMA, STORY_SCHEMA]
 
 
 def big_story(story_id: str, megabytes: float) -> dict[str, Any]:

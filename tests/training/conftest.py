@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from pipeline.clip.frozen import FrozenClip
+from pipeline.common.stage import Inputs
 from pipeline.dataset.loaded import LoadedDataset
 from pipeline.dataset.story_dataset import Stories
 from pipeline.features.store import write_shard
@@ -24,18 +25,8 @@ WORDS = ["lamp", "river", "train", "key"]
 K, DIM, FRAMES_PER_STORY = 2, 24, 6  # DIM as wide as the tiny CLIP's
 
 
-@dataclass(frozen=True)
-class World:
-    """Where the toy world's files are."""
-
-    frames: Path
-    splits: Path
-    images: Path
-    texts: Path
-
-
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> World:
+def world(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> Inputs:
     folder = tmp_path_factory.mktemp("world")
     rng = np.random.default_rng(0)
     codes = rng.normal(size=(len(WORDS), DIM))
@@ -62,7 +53,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> World:
                     "caption_key": content_key(caption.encode()),
                 }
             )
-    result = World(
+    result = Inputs(
         folder / "frames.parquet", folder / "splits.json", folder / "image", folder / "text"
     )
     pq.write_table(pa.Table.from_pylist(rows, schema=FRAMES_SCHEMA), result.frames)
@@ -87,15 +78,8 @@ def toy_config(gpt2: Path, tune: str) -> GeneratorConfig:
         k=K,
         dim_image=DIM,
         dim_text=DIM,
-        fusion=FusionParams(d_model=32, layers=1, heads=2, dropout=0.1, position_embeddings=True),
-        decoder=DecoderParams(
-            model=str(gpt2),
-            revision=None,
-            tune=tune,
-            precision="float32",
-            n_prefix=2,
-            frame_prefix=True,
-        ),
+        fusion=FusionParams(d_model=32, layers=1, heads=2),
+        decoder=DecoderParams(model=str(gpt2), tune=tune, n_prefix=2),
         prompt=PromptParams(words_per_caption=3, max_target_tokens=32, max_sequence_tokens=128),
     )
 
@@ -110,10 +94,10 @@ class Toy:
 
 
 @pytest.fixture
-def toy(world: World, tiny_gpt2: Path, request: pytest.FixtureRequest) -> Toy:
+def toy(world: Inputs, tiny_gpt2: Path, request: pytest.FixtureRequest) -> Toy:
     """With a tuned decoder unless parametrised by `frozen`: a random LM has nothing to steer."""
     config = toy_config(tiny_gpt2, getattr(request, "param", "full"))
-    stories = Stories.open(**vars(world))
+    stories = Stories.open(world)
     prompts, cpu = load_prompts(config), torch.device("cpu")
     train, val = (
         LoadedDataset.of(stories.windows(split, K, mode), prompts, cpu)

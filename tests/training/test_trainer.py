@@ -1,4 +1,4 @@
-"""The loop: it learns, keeps the best, stops, repeats itself, and refuses what is not finite."""
+"""The trainer: it learns, keeps the best, stops, repeats itself, and refuses what is not finite."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,42 +14,25 @@ from pipeline.dataset.loaded import Batch
 from pipeline.params import LossParams, TrainParams
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.curves import Curves
-from pipeline.training.loop import Outcome, train_loop
 from pipeline.training.objective import Objective
 from pipeline.training.optimiser import learning_rate
 from pipeline.training.supervised import SupervisedObjective
+from pipeline.training.trainer import Outcome, Trainer
 
 LOSS = LossParams(alpha=0.5, lambda_=0.25)
 
 
 def params(**changes: Any) -> TrainParams:
-    values: dict[str, Any] = {
-        "epochs": 2,
-        "batch_size": 8,
-        "lr": 2e-3,
-        "weight_decay": 0.01,
-        "warmup_steps": 5,
-        "max_grad_norm": 1.0,
-        "patience_epochs": 2,
-        "checkpoint_every_steps": 100,
-    }
-    return TrainParams(**values | changes)
+    return TrainParams(**{"batch_size": 8, "lr": 2e-3, "warmup_steps": 5} | changes)
 
 
 def run(toy: Any, folder: Path, objective: Any = None, **changes: Any) -> Outcome:
     objective = objective or SupervisedObjective(toy.generator, LOSS)
     torch.manual_seed(1)
     with Curves(folder / "live") as curves:
-        return train_loop(
-            toy.generator,
-            objective,
-            toy.train,
-            toy.val,
-            params(**changes),
-            seed=3,
-            checkpoints=Checkpoints(folder / "state"),
-            curves=curves,
-        )
+        checkpoints = Checkpoints(folder / "state")
+        data = (toy.train, toy.val)
+        return Trainer(objective, *data, params(**changes), 3, checkpoints, curves).run()
 
 
 def other_prefix_nll(toy: Any) -> tuple[float, float]:
@@ -105,6 +88,7 @@ class ByScript(Objective):
     criterion = "value"
 
     def __init__(self, generator: Any, values: list[float]):
+        self.generator = generator
         self.bias = generator.image_head.layers[0].bias
         self.values = iter(values)
         self.seen: list[torch.Tensor] = []

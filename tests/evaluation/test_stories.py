@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.evaluation.pools import pools
+from pipeline.evaluation.stories import pools
 
 
 @given(st.integers(0, 1000), st.integers(1, 120))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pipeline.captioning.sampling import (
+from pipeline.captioning.next_token import (
     ban_repeated_ngrams,
     nucleus_tokens,
     penalise_repetition,

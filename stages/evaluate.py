@@ -1,6 +1,5 @@
 """Stage `evaluate`: captions for val and test, scored between their reference rows."""
 
-import sys
 from pathlib import Path
 
 from pipeline.adversarial.discriminator import load_discriminator
@@ -41,21 +40,7 @@ def evaluate(inputs: Inputs, raw: Path, model: Path, metrics: Path, card: Path, 
     prefix = params.evaluate.clip_prefix
     judge = None
     if params.evaluate.judge is not None:
-        # It sees images and long captions as the scoring CLIP does: only the weights differ.
-        other = FrozenClip.load(
-            params.evaluate.judge,
-            precision=images.attributes["precision"],
-            image_fit=images.attributes["image_fit"],
-            text_overflow=texts.attributes["text_overflow"],
-            parameter="evaluate.judge",
-        )
-        judge = Judge(other, prefix, raw)
-        if other.fingerprint("text") == texts.fingerprint:
-            print(
-                "evaluate: evaluate.judge is the CLIP that the features come from, so its verdict "
-                "is not an independent one",
-                file=sys.stderr,
-            )
+        judge = Judge.load(params.evaluate.judge, images, texts, prefix, raw)
     clip = FrozenClip.rebuild(texts.attributes)
     discriminator = None
     if (path := model / DISCRIMINATOR_FILE).is_file():

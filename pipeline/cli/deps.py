@@ -34,8 +34,8 @@ def command(
     wrong = [stage.name for stage in stages if not stage.right]
     if wrong:
         raise UserError(
-            f"dvc.yaml does not list what {', '.join(wrong)} imports; "
-            "storycache deps --write puts it right"
+            f"dvc.yaml: the deps of {', '.join(wrong)} are not what is imported there; "
+            "storycache deps --write puts them right"
         )
 
 

@@ -1,6 +1,8 @@
 """A second CLIP that nothing was trained against: what it says cannot have been flattered."""
 
+import sys
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from pipeline.clip.frozen import FrozenClip
 from pipeline.evaluation.scorer import CaptionScorer
 from pipeline.features.cache import EncodeCache
 from pipeline.features.embed import cache_images
+from pipeline.features.store import FeatureStore
 
 
 class Judge:
@@ -19,6 +22,27 @@ class Judge:
         self.scorer = CaptionScorer(clip, clip_prefix)
         self._raw = raw
         self._cache: EncodeCache | None = None
+
+    @classmethod
+    def load(
+        cls, model: str, images: FeatureStore, texts: FeatureStore, clip_prefix: str, raw: Path
+    ) -> Self:
+        """Load the CLIP of `evaluate.judge`, to see images and long captions as the one of these
+        features does: only the weights differ. Says on stderr if they do not even."""
+        clip = FrozenClip.load(
+            model,
+            precision=images.attributes["precision"],
+            image_fit=images.attributes["image_fit"],
+            text_overflow=texts.attributes["text_overflow"],
+            parameter="evaluate.judge",
+        )
+        if clip.fingerprint("text") == texts.fingerprint:
+            print(
+                "evaluate: evaluate.judge is the CLIP that the features come from, so its verdict "
+                "is not an independent one",
+                file=sys.stderr,
+            )
+        return cls(clip, clip_prefix, raw)
 
     @property
     def model(self) -> str:

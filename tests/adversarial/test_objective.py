@@ -190,6 +190,7 @@ class LikesOneSide(nn.Module):
         return self
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variant", "text_loss", "refresh_epochs"),
     [

@@ -1,12 +1,15 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from benchmarks.backbones import CLIP_VOCABULARY, GPT2_VOCABULARY, build_clip, build_gpt2
 from pipeline.clip.frozen import FrozenClip
 
 TEXTS = ["Mara opens the door and looks into the hall.", "She runs on, over the bridge."] * 3
 
 
+@pytest.mark.slow
 def test_the_full_size_shapes_load_as_the_published_ones_do(tmp_path: Path) -> None:
     """One layer instead of twelve: the widths and vocabularies are what can go wrong."""
     from transformers import AutoTokenizer

@@ -11,6 +11,7 @@ from benchmarks.tiny_decoders import ARCHITECTURES, NoTinyModelError, tiny_decod
 TABLE = Path(__file__).parents[2] / "docs" / "decoders.md"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "read_by"),
     [

@@ -83,7 +83,8 @@ def test_deps_says_what_is_wrong_and_puts_it_right(tmp_path: Path) -> None:
             "  needless  old.py",
         ]
         assert done.stderr == (
-            "error: dvc.yaml does not list what a imports; storycache deps --write puts it right\n"
+            "error: dvc.yaml: the deps of a are not what is imported there; "
+            "storycache deps --write puts them right\n"
         )
     assert (tmp_path / "dvc.yaml").read_text() == text
     assert storycache("deps", "--write", folder=tmp_path).returncode == 0

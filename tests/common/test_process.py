@@ -15,7 +15,10 @@ from ruamel.yaml import YAML
 
 from pipeline.params.yaml import read_yaml
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="signals of POSIX"),
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 STOPPED = "stopped: finished work is kept; run the same command to go on"

@@ -66,6 +66,7 @@ def test_a_waiting_policy_of_the_users_own_is_not_overruled():
     assert json.loads(run(WHAT_A_SCRIPT_SEES, OMP_WAIT_POLICY="active"))["GOMP_SPINCOUNT"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_does_not_grow_with_every_new_length_of_a_batch():
     """At PyTorch's own settings these 200 lengths leave more than 400 MB behind."""

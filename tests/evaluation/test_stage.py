@@ -91,6 +91,7 @@ runpy.run_module("stages.evaluate", run_name="__main__")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="limits of processes are POSIX's")
 def test_a_home_without_room_is_one_sentence(files: Path) -> None:
     """A limit on the size of files stands for a full disk, on which HDF5 itself would crash."""

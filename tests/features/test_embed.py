@@ -220,6 +220,7 @@ def project(tiny_clip: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_publishes_the_same_bytes(
     project: Path, tiny_data, tmp_path: Path
 ) -> None:
@@ -244,6 +245,7 @@ def test_a_killed_run_goes_on_and_publishes_the_same_bytes(
     assert shards(project / "out") == undisturbed
 
 
+@pytest.mark.slow
 def test_the_stage_that_finds_everything_cached_loads_no_torch(project, tiny_data, tmp_path):
     for _ in range(2):
         process = stage(project, tmp_path / "home", "text", tiny_data)

@@ -40,6 +40,7 @@ def succeed(done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_sample_goes_through_the_line_and_is_reproducible(
     tmp_path: Path, run_stage: RunStage, set_params: SetParams
 ) -> None:
@@ -201,6 +202,7 @@ def build_story_reasoning(folder: Path, images: str) -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", ["bytes", "files"])
 def test_a_folder_in_the_hubs_layout_is_downloaded_without_network(
     tmp_path: Path, run_stage: RunStage, set_params: SetParams, images: str
@@ -218,6 +220,7 @@ def test_a_folder_in_the_hubs_layout_is_downloaded_without_network(
     }
 
 
+@pytest.mark.slow
 def test_the_recipe_for_the_real_dataset_keeps_the_commit_that_main_is_at(
     tmp_path: Path, run_stage: RunStage, set_params: SetParams
 ) -> None:

@@ -14,6 +14,8 @@ from ruamel.yaml import YAML
 
 from pipeline.params.yaml import read_yaml
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 KILLED_AFTER = """

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, GPT2Config
 
-from pipeline import attention
+from pipeline.compute import attention
 from pipeline.compute.attention import (
     FUSED,
     FUSED_FORWARD,

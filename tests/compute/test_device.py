@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline import device
 from pipeline.common.errors import UserError
+from pipeline.compute import device
 from pipeline.compute.device import (
     cpu_has_amx,
     make_deterministic,
@@ -70,7 +70,7 @@ def test_unknown_precision_is_named() -> None:
 
 def test_resolving_a_precision_does_not_import_torch() -> None:
     code = (
-        "import sys; from pipeline import device; from pathlib import Path;"
+        "import sys; from pipeline.compute import device; from pathlib import Path;"
         "device.NVIDIA_NODES = (Path('/nowhere'),); device.resolve_precision('auto');"
         "assert 'torch' not in sys.modules"
     )

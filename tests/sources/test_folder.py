@@ -42,6 +42,15 @@ def test_a_story_is_a_row_of_its_pictures_and_captions(tmp_path: Path) -> None:
     assert [read for _, _, read in iter_stories(tmp_path / "raw")] == [row]
 
 
+def test_stories_are_read_one_by_one(tmp_path: Path) -> None:
+    for story in ("1", "2"):
+        write_folder(tmp_path / story, {"1.jpg": "One."})
+    rows = folder_stories(str(tmp_path)).rows["train"]()
+    assert next(rows)["images"][0]["bytes"]
+    (tmp_path / "2" / "1.jpg").unlink()
+    assert next(rows)["images"] == []
+
+
 def test_names_are_counted_as_people_do(tmp_path: Path) -> None:
     for story in ("10", "2", "b", "A1", "a"):
         write_folder(tmp_path / story, {f"{n}.JPG": f"{n}" for n in ("10", "9", "b2", "B10", "1")})

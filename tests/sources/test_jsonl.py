@@ -74,10 +74,10 @@ def test_splits_are_named_by_the_line_or_by_the_file(
         ({"image": "https://example.org/1.jpg", "caption": "x"}, "is an address"),
         ({"image": "p", "caption": "x"}, "p is no file"),
         ({"image": "\ud800.jpg", "caption": "x"}, r"\ud800.jpg cannot be read"),
-        ({"image": "p/0.jpg", "caption": ["x"]}, "its caption is no text"),
-        ({"image": "p/0.jpg", "caption": "\udc00"}, "its caption is no text"),
-        ({"caption": "x"}, 'it is not {"image"'),
-        ("p/0.jpg", 'it is not {"image"'),
+        ({"image": "p/0.jpg", "caption": ["x"]}, "the caption of frame 2 is no text"),
+        ({"image": "p/0.jpg", "caption": "\udc00"}, "the caption of frame 2 is no text"),
+        ({"caption": "x"}, 'frame 2 is not {"image"'),
+        ("p/0.jpg", 'frame 2 is not {"image"'),
     ],
 )
 def test_a_frame_that_cannot_be_had_says_why(folder: Path, frame: Any, why: str) -> None:

@@ -16,6 +16,7 @@ from pipeline.common.files import reading
 from pipeline.sources.files import (
     MOST_TEXT_BYTES,
     Files,
+    as_text,
     is_text,
     plain_story,
     show,
@@ -113,9 +114,7 @@ def _values(line: bytes, where: str) -> dict[str, Any]:
 
 
 def _story(files: Files, values: dict[str, Any], where: str) -> Row:
-    story_id = str(values["story_id"])
-    if not is_text(story_id):
-        story_id = show(story_id)
+    story_id = as_text(str(values["story_id"]))
     frames = values.get("frames")
     if not isinstance(frames, list):
         wrong = f"{where} has no list of frames"

@@ -3,9 +3,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipeline.common.errors import UserError
+from pipeline.prepare.catalogue import prepare
 from pipeline.sources.jsonl import jsonl_stories
+from pipeline.stories.frames import read_frames
+from pipeline.stories.schema import write_stories
 from tests.sources.story_files import line, write_lines
 from tests.stories.story_rows import encoded_image
 
@@ -63,6 +68,26 @@ def test_splits_are_named_by_the_line_or_by_the_file(
     assert [row["story_id"] for row in read(folder, "test")] == ["a", "d"]
     assert capsys.readouterr().err.count("line 3 is of split val: lines of it are not used") == 2
     assert [row["story_id"] for row in read(path, "test")] == ["a"]
+
+
+LETTERS = st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Cn"]), min_size=1)
+TAGS = st.sampled_from(
+    ["<gdi image2>", "</gdi>", "<gdo char1", "\n# Dusk\n", "\n---\n", "Image 2:"]
+)
+
+
+@settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.lists(LETTERS | TAGS).map(lambda parts: f"A{''.join(parts)}"), min_size=1))
+def test_any_caption_comes_out_of_prepare_as_it_went_in(folder: Path, texts: list[str]) -> None:
+    story = line("s", *(("p/0.jpg", text) for text in texts))
+    path, out = write_lines(folder / "x.jsonl", story), folder.parent / "out"
+    write_stories(jsonl_stories(str(path)).rows["train"](), out / "raw" / "train")
+    written = (out / name for name in ("frames.parquet", "summary.json", "refused.jsonl", "plots"))
+    prepare(out / "raw", *written)
+    captions = read_frames(out / "frames.parquet", ["caption"])["caption"].to_pylist()
+    assert captions == [" ".join(text.split()) for text in texts]
 
 
 @pytest.mark.parametrize(

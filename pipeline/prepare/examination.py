@@ -79,7 +79,7 @@ def examine(
     for number, (image, caption) in enumerate(zip(images, captions, strict=True), start=1):
         encoded = None if image is None else image["bytes"]
         if encoded is None and image and image["path"]:
-            fault = Refusal("unreadable", f"frame {number} of {len(images)}: {image['path']}")
+            fault = Refusal("unreadable", image["path"])
             break
         if not caption:
             empty = [str(n) for n, words in enumerate(captions, start=1) if not words]

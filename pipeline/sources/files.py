@@ -66,7 +66,7 @@ class Files:
     def read_image(self, name: str) -> Row:
         """Read a file as an image of `STORY_SCHEMA`; see `unread` for one that cannot be had."""
         try:
-            return {"bytes": self.read(name), "path": show(name)}
+            return {"bytes": self.read(name), "path": as_text(name)}
         except UnreadableError as error:
             return unread(error)
 
@@ -158,11 +158,16 @@ def unread(why: object) -> Row:
 
 
 def show(name: str) -> str:
-    """A name fit for a sentence and for UTF-8: on one line, short, odd characters escaped."""
+    """A name fit for a sentence: on one line, short, odd characters escaped."""
     legible = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in name)
     if len(legible) <= LONGEST_NAME:
         return legible
     return f"{legible[: LONGEST_NAME // 2]} ... {legible[-LONGEST_NAME // 3 :]}"
+
+
+def as_text(name: str) -> str:
+    """A name as UTF-8 can hold it: bytes of a file's name that are none, and halves, escaped."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

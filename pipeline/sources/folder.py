@@ -22,7 +22,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pipeline.common.errors import UserError, reason
-from pipeline.sources.files import Files, UnreadableError, is_text, plain_story, show, unread
+from pipeline.sources.files import (
+    Files,
+    UnreadableError,
+    as_text,
+    is_text,
+    plain_story,
+    show,
+    unread,
+)
 from pipeline.sources.source import Rows, Source
 from pipeline.stories.schema import SPLITS, Row, Split
 
@@ -136,7 +144,7 @@ def _story(files: Files, folder: Path) -> Row:
             frames.append((image, caption))
     except UnreadableError as error:
         frames = [(unread(error), None)]
-    return plain_story(show(folder.name), frames)
+    return plain_story(as_text(folder.name), frames)
 
 
 def _table(

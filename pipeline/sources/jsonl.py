@@ -16,6 +16,7 @@ from pipeline.common.files import reading
 from pipeline.sources.files import (
     MOST_TEXT_BYTES,
     Files,
+    as_text,
     is_text,
     plain_story,
     show,
@@ -113,20 +114,21 @@ def _values(line: bytes, where: str) -> dict[str, Any]:
 
 
 def _story(files: Files, values: dict[str, Any], where: str) -> Row:
-    story_id = str(values["story_id"])
-    if not is_text(story_id):
-        story_id = show(story_id)
+    story_id = as_text(str(values["story_id"]))
     frames = values.get("frames")
     if not isinstance(frames, list):
         wrong = f"{where} has no list of frames"
         return plain_story(story_id, [(unread(wrong), None)])
-    return plain_story(story_id, [_frame(files, frame) for frame in frames])
+    return plain_story(
+        story_id,
+        [_frame(files, frame, f"frame {number}") for number, frame in enumerate(frames, start=1)],
+    )
 
 
-def _frame(files: Files, frame: Any) -> tuple[Row, str | None]:
+def _frame(files: Files, frame: Any, which: str) -> tuple[Row, str | None]:
     if not isinstance(frame, dict) or not isinstance(frame.get("image"), str):
-        return unread('it is not {"image": path, "caption": text}'), None
+        return unread(f'{which} is not {{"image": path, "caption": text}}'), None
     caption = frame.get("caption")
     if caption is not None and not is_text(caption):
-        return unread("its caption is no text"), None
+        return unread(f"the caption of {which} is no text"), None
     return files.read_image(frame["image"]), caption

@@ -40,7 +40,7 @@ def test_every_refusal_has_its_reason_and_nothing_is_written(
     assert [text.split(":")[0] for text in refused] == [f"train {n}, s{n}" for n in (1, 2, 3)]
     assert "(image: image 3: the image cannot be decoded" in refused[0]
     assert "(empty_caption: frame 2 of 3)" in refused[1]
-    assert "(unreadable: frame 1 of 3: s3/0.txt is not UTF-8 text)" in refused[2]
+    assert "(unreadable: s3/0.txt is not UTF-8 text)" in refused[2]
     assert sentence.startswith("9 of 12 stories kept, 3 refused (1 unreadable, 1 image, 1 empty")
     assert figures == "9 train; 27 frames, 3 to 3 a story; 3.0 words a caption"
     assert parts == "with context.k 2 and split.test carved: 7 train, 1 val, 1 test"

@@ -129,6 +129,8 @@ def test_a_wrong_key_or_value_is_one_sentence(edited, old, new, sentence):
     [
         ("d_model: 256", "d_model: 250", ["fusion.d_model is 250", "fusion.heads", "4"]),
         ("source: sample", "source: parquet", ["dataset.parquet.train is null"]),
+        ("source: sample", "source: folder", ["dataset.folder.path is null", "give it a folder"]),
+        ("source: sample", "source: jsonl", ["dataset.jsonl.path is null", "give it a file"]),
         ("k: 4 ", "k: 22 ", ["context.k is 22", "below 22"]),
         (
             "max_target_tokens: 128",

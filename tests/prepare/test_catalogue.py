@@ -117,7 +117,7 @@ def broken(kind: str) -> dict[str, Any]:
         ("cut off", "image", "image 2"),
         ("no bytes", "image", "image 3 has no bytes"),
         ("null image", "image", "image 3 has no bytes"),
-        ("unreadable", "unreadable", "frame 2 of 3: 2.jpg is gone"),
+        ("unreadable", "unreadable", "2.jpg is gone"),
         ("captions", "frame_count", "2 captions, 3 images"),
         ("no caption", "empty_caption", "frame 2 of 3"),
         ("empty_caption", "empty_caption", "frame 2 of 3"),

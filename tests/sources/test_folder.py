@@ -1,4 +1,5 @@
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,31 @@ def test_a_story_is_a_row_of_its_pictures_and_captions(tmp_path: Path) -> None:
     }
     assert write_stories([row], tmp_path / "raw") == 1
     assert [read for _, _, read in iter_stories(tmp_path / "raw")] == [row]
+
+
+def test_stories_are_read_one_by_one(tmp_path: Path) -> None:
+    for story in ("1", "2"):
+        write_folder(tmp_path / story, {"1.jpg": "One."})
+    rows = folder_stories(str(tmp_path)).rows["train"]()
+    assert next(rows)["images"][0]["bytes"]
+    (tmp_path / "2" / "1.jpg").unlink()
+    assert next(rows)["images"] == []
+
+
+@pytest.mark.parametrize("name", ["x" * 200, "\u3000a\u200db", b"caf\xe9".decode(errors="replace")])
+def test_a_storys_id_is_its_folders_name(tmp_path: Path, name: str) -> None:
+    write_folder(tmp_path / name, {"1.jpg": "One."})
+    assert list(captions(tmp_path)) == [name]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are no text")
+def test_a_name_that_is_no_text_is_escaped(tmp_path: Path) -> None:
+    write_folder(tmp_path / os.fsdecode(b"caf\xe9"), {os.fsdecode(b"\xe9.jpg"): "One."})
+    (row,) = read(tmp_path)
+    assert row["story_id"] == r"caf\udce9"
+    assert row["story"] == ["One."]
+    assert write_stories([row], tmp_path / "raw") == 1
+    assert len(folder_stories(str(tmp_path)).origin()["sha256"]) == 64
 
 
 def test_names_are_counted_as_people_do(tmp_path: Path) -> None:

@@ -3,9 +3,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipeline.common.errors import UserError
+from pipeline.prepare.catalogue import prepare
 from pipeline.sources.jsonl import jsonl_stories
+from pipeline.stories.frames import read_frames
+from pipeline.stories.schema import write_stories
 from tests.sources.story_files import line, write_lines
 from tests.stories.story_rows import encoded_image
 
@@ -65,6 +70,26 @@ def test_splits_are_named_by_the_line_or_by_the_file(
     assert [row["story_id"] for row in read(path, "test")] == ["a"]
 
 
+LETTERS = st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Cn"]), min_size=1)
+TAGS = st.sampled_from(
+    ["<gdi image2>", "</gdi>", "<gdo char1", "\n# Dusk\n", "\n---\n", "Image 2:"]
+)
+
+
+@settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.lists(LETTERS | TAGS).map(lambda parts: f"A{''.join(parts)}"), min_size=1))
+def test_any_caption_comes_out_of_prepare_as_it_went_in(folder: Path, texts: list[str]) -> None:
+    story = line("s", *(("p/0.jpg", text) for text in texts))
+    path, out = write_lines(folder / "x.jsonl", story), folder.parent / "out"
+    write_stories(jsonl_stories(str(path)).rows["train"](), out / "raw" / "train")
+    written = (out / name for name in ("frames.parquet", "summary.json", "refused.jsonl", "plots"))
+    prepare(out / "raw", *written)
+    captions = read_frames(out / "frames.parquet", ["caption"])["caption"].to_pylist()
+    assert captions == [" ".join(text.split()) for text in texts]
+
+
 @pytest.mark.parametrize(
     ("frame", "why"),
     [
@@ -74,10 +99,10 @@ def test_splits_are_named_by_the_line_or_by_the_file(
         ({"image": "https://example.org/1.jpg", "caption": "x"}, "is an address"),
         ({"image": "p", "caption": "x"}, "p is no file"),
         ({"image": "\ud800.jpg", "caption": "x"}, r"\ud800.jpg cannot be read"),
-        ({"image": "p/0.jpg", "caption": ["x"]}, "its caption is no text"),
-        ({"image": "p/0.jpg", "caption": "\udc00"}, "its caption is no text"),
-        ({"caption": "x"}, 'it is not {"image"'),
-        ("p/0.jpg", 'it is not {"image"'),
+        ({"image": "p/0.jpg", "caption": ["x"]}, "the caption of frame 2 is no text"),
+        ({"image": "p/0.jpg", "caption": "\udc00"}, "the caption of frame 2 is no text"),
+        ({"caption": "x"}, 'frame 2 is not {"image"'),
+        ("p/0.jpg", 'frame 2 is not {"image"'),
     ],
 )
 def test_a_frame_that_cannot_be_had_says_why(folder: Path, frame: Any, why: str) -> None:

@@ -26,7 +26,7 @@ def test_a_port_that_is_taken_is_one_sentence() -> None:
 def test_what_cannot_be_listened_at_is_one_sentence() -> None:
     with pytest.raises(UserError, match=r"^192\.0\.2\.1, port 8765 cannot be listened at"):
         listen("192.0.2.1", 8765)
-    with pytest.raises(UserError, match="^70000 is no port"):
+    with pytest.raises(UserError, match=r"^70000 is no port"):
         listen("127.0.0.1", 70_000)
 
 

@@ -1,9 +1,5 @@
-"""A page to try a trained model with pictures of one's own.
+"""`storycache demo`: a page to try a trained model with pictures of one's own."""
 
-python -m pipeline.cli.demo [--model data/models/final] [--port 8765]
-"""
-
-import argparse
 import errno
 import os
 import socket
@@ -12,11 +8,13 @@ import threading
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pipeline.common.errors import UserError, exit_cleanly
+import typer
 
-MODEL, DATA, HOST, PORT = Path("data/models/final"), Path("data"), "127.0.0.1", 8765
+from pipeline.common.errors import UserError
+
+DEFAULT_MODEL = Path("data/models/final")
 LOCAL = ("127.0.0.1", "localhost", "::1")
 MOST_CONNECTIONS = 128
 SECONDS_TO_END = 5
@@ -25,34 +23,67 @@ SECONDS_TO_END = 5
 Part = TypeVar("Part")
 
 
-def demo(
-    model: Path = MODEL,
-    data: Path = DATA,
-    host: str = HOST,
-    port: int = PORT,
-    browser: bool = True,
+def command(
+    model: Annotated[
+        str, typer.Option(help="A model folder, or an id on the Hugging Face Hub.")
+    ] = str(DEFAULT_MODEL),
+    data: Annotated[
+        Path,
+        typer.Option(help="Of the run that made it, for examples; what is not there is left out."),
+    ] = Path("data"),
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; another than the default lets others in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8765,
+    browser: Annotated[bool, typer.Option(help="Open the page, where there is a browser.")] = True,
+    clip: Annotated[
+        str | None, typer.Option(help="Where its CLIP lies now, if it has moved.")
+    ] = None,
+    decoder: Annotated[
+        str | None, typer.Option(help="Where its language model lies now, if it has moved.")
+    ] = None,
 ) -> None:
-    """Serve the page until Ctrl-C.
+    """Try a model on a page of this machine: pictures and captions in, the next caption out.
 
-    Args:
-        model: a model folder, or an id on the Hugging Face Hub.
-        data: of the run that made the model, for examples and training stories; what is not there
-            is left out.
-        host: address to listen at; another than this machine's own lets others in.
-        port: 0 for any that is free.
-        browser: whether to open the page, where there is a browser.
-
-    Raises:
-        UserError: the port is taken, or the model cannot be loaded.
+    Nothing leaves the machine, and pictures are not kept. Ctrl-C ends it.
     """
+    if model == str(DEFAULT_MODEL) and not DEFAULT_MODEL.is_dir():
+        raise UserError(f"there is no {model} here: train a model with dvc repro, or give --model")
     with listen(host, port) as listener:
-        serve(listener, model, data, host, browser)
+        # Seconds that a taken port need not wait for.
+        import uvicorn
+
+        from pipeline.demo.server import Demo, make_app
+        from pipeline.demo.stories import Examples, TrainingFrames
+        from pipeline.predict.storyteller import Storyteller
+
+        teller = Storyteller.from_pretrained(model, clip=clip, decoder=decoder)
+        fingerprints = {name: teller.clip.fingerprint(name) for name in ("image", "text")}
+        examples = if_there("examples", lambda: Examples(data, teller.k))
+        training = if_there(
+            "nearest training stories", lambda: TrainingFrames(data, teller.k, fingerprints)
+        )
+        config = uvicorn.Config(
+            make_app(Demo(teller, data, examples, training), host),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws="none",
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=SECONDS_TO_END,
+        )
+        address = address_of(host, listener.getsockname()[1])
+        print(f"{address} is ready; Ctrl-C ends it", flush=True)
+        if host not in LOCAL:
+            print("everyone who reaches this machine can use it there", file=sys.stderr)
+        if browser and has_screen():
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def listen(host: str, port: int) -> socket.socket:
     """A socket that takes connections; raises UserError if there can be none."""
-    if not 0 <= port < 65536:
-        raise UserError(f"{port} is no port: give --port one from 0 to 65535")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
@@ -65,40 +96,10 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def serve(listener: socket.socket, model: Path, data: Path, host: str, browser: bool) -> None:
-    """Load a model and serve the page on a socket that listens already."""
-    # Seconds that a taken port need not wait for.
-    import uvicorn
-
-    from pipeline.demo.server import Demo, make_app
-    from pipeline.demo.stories import Examples, TrainingFrames
-    from pipeline.predict.storyteller import Storyteller
-
-    teller = Storyteller.from_pretrained(model)
-    fingerprints = {name: teller.clip.fingerprint(name) for name in ("image", "text")}
-    examples = _if_there("examples", lambda: Examples(data, teller.k))
-    training = _if_there(
-        "nearest training stories", lambda: TrainingFrames(data, teller.k, fingerprints)
-    )
-    app = make_app(Demo(teller, data, examples, training), host)
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
-        limit_concurrency=MOST_CONNECTIONS,
-        timeout_graceful_shutdown=SECONDS_TO_END,
-    )
-    shown, port = host if host not in ("0.0.0.0", "::") else "localhost", listener.getsockname()[1]
-    address = f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
-    print(f"{address} is ready; Ctrl-C ends it", flush=True)
-    if host not in LOCAL:
-        print("everyone who reaches this machine can use it there", file=sys.stderr)
-    if browser and has_screen():
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-    uvicorn.Server(config).run(sockets=[listener])
+def address_of(host: str, port: int) -> str:
+    """What to open in a browser for a server that listens there."""
+    name = "localhost" if host in ("0.0.0.0", "::") else host
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 def has_screen() -> bool:
@@ -108,23 +109,10 @@ def has_screen() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _if_there(what: str, read: Callable[[], Part]) -> Part | None:
+def if_there(what: str, read: Callable[[], Part]) -> Part | None:
+    """What `read` gives; where it cannot, None, and on stderr what is missing and why."""
     try:
         return read()
     except UserError as error:
         print(f"no {what}: {error}", file=sys.stderr)
         return None
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Serve a page to try a trained model.")
-    parser.add_argument("--model", type=Path, default=MODEL, help="a model folder or Hub id")
-    parser.add_argument("--data", type=Path, default=DATA, help="of the run that made the model")
-    parser.add_argument("--host", default=HOST)
-    parser.add_argument("--port", type=int, default=PORT)
-    parser.add_argument("--no-browser", dest="browser", action="store_false")
-    demo(**vars(parser.parse_args()))
-
-
-if __name__ == "__main__":
-    exit_cleanly(main)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.common.errors import UserError
 from pipeline.dataset.splits import read_splits
-from pipeline.evaluation.predictions import read_records
+from pipeline.evaluation.results import PREDICTIONS_FILE, Record, images_of, read_records
 from pipeline.features.store import FeatureStore, key_array
 from pipeline.images.reader import Place
 from pipeline.stories.frames import read_frames
@@ -44,19 +44,17 @@ class Examples:
 
         Raises UserError if it cannot be read, or its stories are not of K frames.
         """
-        self._raw = data / "raw"
         self._places: list[Place] = []
-        path = data / "eval" / "predictions.jsonl"
+        path = data / "eval" / PREDICTIONS_FILE
         records = [record for record in read_records(path) if record["split"] == "test"]
         if any(len(record["context"]) != k for record in records):
             raise UserError(f"{path} is of a model that reads another number of frames than {k}")
         step = max(1, len(records) // EXAMPLES)
         self.stories = [self._example(record) for record in records[::step][:EXAMPLES]]
 
-    def _example(self, record: Mapping[str, Any]) -> Example:
+    def _example(self, record: Record) -> Example:
         first = len(self._places)
-        places = [*record["context_images"], record["target_image"]]
-        self._places += [Place(**place) for place in places]
+        self._places += images_of(record)
         *context, target = range(first, len(self._places))
         return Example(record["story_id"], record["context"], context, target, record["reference"])
 

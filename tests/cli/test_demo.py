@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli.demo import has_screen, listen
+from pipeline.cli.demo import address_of, has_screen, listen
 from pipeline.common.errors import UserError
 from tests.predict.conftest import model as model
 
-COMMAND = (sys.executable, "-m", "pipeline.cli.demo", "--no-browser", "--port", "0")
+COMMAND = (sys.executable, "-m", "pipeline.cli", "demo", "--no-browser", "--port", "0")
 
 
 def test_a_port_that_is_taken_is_one_sentence() -> None:
@@ -26,8 +26,11 @@ def test_a_port_that_is_taken_is_one_sentence() -> None:
 def test_what_cannot_be_listened_at_is_one_sentence() -> None:
     with pytest.raises(UserError, match=r"^192\.0\.2\.1, port 8765 cannot be listened at"):
         listen("192.0.2.1", 8765)
-    with pytest.raises(UserError, match=r"^70000 is no port"):
-        listen("127.0.0.1", 70_000)
+
+
+def test_the_address_is_one_that_a_browser_opens() -> None:
+    addresses = [address_of(host, 80) for host in ("127.0.0.1", "0.0.0.0", "::1")]
+    assert addresses == ["http://127.0.0.1:80", "http://localhost:80", "http://[::1]:80"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems always have a screen")

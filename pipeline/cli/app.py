@@ -18,6 +18,7 @@ COMMANDS = {
     "check": "Which of your own stories would be kept, and why not the rest.",
     "compare": "Is run B better than run A? Metric by metric, with intervals.",
     "predict": "Write the next caption of a story of your own.",
+    "demo": "Try a model on a page of this machine.",
     "storyboard": "Draw a prediction with the frames that it goes on from.",
     "deps": "Check dvc.yaml against what its stages import, or mend it.",
 }

@@ -66,7 +66,9 @@ def decode(encoded: bytes) -> Image.Image:
     return image
 
 
-def check(encoded: bytes, max_megapixels: float = LARGEST) -> tuple[int, int]:
+def check(
+    encoded: bytes, max_megapixels: float = LARGEST, setting: str | None = None
+) -> tuple[int, int]:
     """Decode an image to its last byte, since `verify` lets cut-off JPEGs pass.
 
     A JPEG is decoded at an eighth of its size where it can be: all its data are still read.
@@ -74,6 +76,7 @@ def check(encoded: bytes, max_megapixels: float = LARGEST) -> tuple[int, int]:
     Args:
         encoded: the bytes of a file.
         max_megapixels: millions of pixels above which an image is refused undecoded.
+        setting: what a person can raise that limit by, if anything.
 
     Returns:
         Width and height of the upright image, in pixels.
@@ -85,9 +88,10 @@ def check(encoded: bytes, max_megapixels: float = LARGEST) -> tuple[int, int]:
     def examine(image: ImageFile) -> tuple[int, int]:
         width, height = image.size
         if width * height / 1e6 > max_megapixels:
+            limit, remedy = (f"{setting}, ", " or raise that") if setting else ("", "")
             raise UserError(
-                f"the image has {width} x {height} pixels, more than dataset.max_megapixels, "
-                f"{max_megapixels:g} million; scale it down or raise that"
+                f"the image has {width} x {height} pixels, more than {limit}"
+                f"{max_megapixels:g} million; scale it down{remedy}"
             )
         reduced = image.draft("RGB", (max(1, width // 8), max(1, height // 8)))
         upright = _upright(image)

@@ -227,13 +227,24 @@ class Storyteller:
         return generate_captions(self.generator, self.prompts, joined, params, seeds)
 
     @torch.inference_mode()
-    def _scored(self, context: Context, captions: list[Caption]) -> list[Alternative]:
+    def predict(self, context: Context) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The CLIP embeddings that the model expects of the next frame, unit norm.
+
+        Returns:
+            Of its image, [dim_image], and of its caption, [dim_text].
+        """
         device = next(self.generator.parameters()).device
         encoded = self.generator.encode(
             torch.from_numpy(context.images[None]).to(device),
             torch.from_numpy(context.texts[None]).to(device),
         )
-        predicted = [p[0].float().cpu().numpy() for p in (encoded.image_pred, encoded.text_pred)]
+        return (
+            encoded.image_pred[0].float().cpu().numpy(),
+            encoded.text_pred[0].float().cpu().numpy(),
+        )
+
+    def _scored(self, context: Context, captions: list[Caption]) -> list[Alternative]:
+        predicted = self.predict(context)
         texts = self.clip.encode_texts([caption.text for caption in captions])
         cosines = np.mean([texts @ vector for vector in predicted], axis=0)
         return [

@@ -89,7 +89,7 @@ def examine(
             fault = Refusal("image", f"image {number} has no bytes")
             break
         try:
-            sizes.append(check(encoded, max_megapixels))
+            sizes.append(check(encoded, max_megapixels, "dataset.max_megapixels"))
         except UserError as error:
             fault = Refusal("image", f"image {number}: {error}")
             break

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.dataset.story_dataset import COLUMNS as DATASET_COLUMNS
 from pipeline.dataset.story_dataset import StoryDataset
-from pipeline.evaluation.references import derangement, other_members, reference_frames
+from pipeline.evaluation.references import derangement, other_members
 from pipeline.evaluation.results import ImagePlace
 from pipeline.features.store import FeatureStore
 
@@ -77,14 +77,6 @@ class SplitStories:
             None if self.other is None else self.other.select(here),
             self.sizes[here],
             self.same_story[here],
-        )
-
-    @property
-    def references(self) -> dict[str, NDArray[np.int64]]:
-        """Reference row -> the frame whose caption it takes, [N]."""
-        others_target = None if self.other is None else self.other.target
-        return reference_frames(
-            self.windows.context, self.windows.target, self.same_story, others_target
         )
 
     def image_contents(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:

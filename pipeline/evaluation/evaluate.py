@@ -18,6 +18,7 @@ from pipeline.common.checksums import replacing_folder
 from pipeline.common.errors import UserError
 from pipeline.common.files import jsonl_writer, write_json
 from pipeline.common.progress import progress_bar
+from pipeline.dataset.story_dataset import StoryDataset
 from pipeline.evaluation.bootstrap import DRAWS, LEVEL
 from pipeline.evaluation.discriminator import DiscriminatorScorer
 from pipeline.evaluation.images import image_ranks, predict_embeddings
@@ -97,13 +98,13 @@ def evaluate(
     chosen = [story for split in SPLITS for story in splits[split]]
     table = read_frames(frames, COLUMNS, {"story_id": chosen})
     k = subject.generator.config.k
-    stories = {
-        split: SplitStories.make(table, images, texts, splits[split], k, subject.seed)
-        for split in SPLITS
-    }
-    for split in [split for split in SPLITS if not len(stories[split])]:
-        print(f"evaluate: split {split} has no stories, so it has no metrics", file=sys.stderr)
-        del stories[split]
+    stories = {}
+    for split in SPLITS:
+        windows = StoryDataset.cut(table, images, texts, splits[split], k, "first")
+        if len(windows):
+            stories[split] = SplitStories.of(windows, subject.seed)
+        else:
+            print(f"evaluate: split {split} has no stories, so it has no metrics", file=sys.stderr)
     if not stories:
         raise UserError(
             "neither val nor test has a story to evaluate on: raise dataset.sample.stories, "

@@ -60,27 +60,20 @@ class Context:
     captions: list[str]
 
 
+@dataclass(eq=False)
 class Storyteller:
-    """Writes the caption of the frame that comes next.
+    """Writes the caption of the frame that comes next. Made by `from_pretrained`, which sees to it
+    that its parts belong together.
 
     Pictures and captions go through the very steps that a dataset's go through, so that a story of
     the dataset gets the caption that the evaluation wrote for it.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        generator: StoryGenerator,
-        prompts: PromptBuilder,
-        clip: FrozenClip,
-        generate: GenerateParams,
-    ):
-        """Use `from_pretrained`, which sees to it that these belong together."""
-        self.folder = folder
-        self.generator = generator
-        self.prompts = prompts
-        self.clip = clip
-        self.generate = generate
+    folder: Path
+    generator: StoryGenerator
+    prompts: PromptBuilder
+    clip: FrozenClip
+    generate: GenerateParams
 
     @classmethod
     def from_pretrained(

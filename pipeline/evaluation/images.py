@@ -1,7 +1,6 @@
 """Does the image head know the next frame better than a copy of the last one does?"""
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pipeline.evaluation.ranks import ranks
@@ -14,22 +13,18 @@ IMAGE_POOL = 100
 large one the question is then equally hard."""
 
 
-@torch.inference_mode()
 def predict_embeddings(
     generator: StoryGenerator, stories: SplitStories
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What the two heads predict of every target: image and text embeddings, [N, D] each, unit
-    norm."""
-    device = next(generator.parameters()).device
+    """What the two heads predict of every target: image and text embeddings, [N, D], unit norm."""
     images, texts = [], []
     for chunk in stories.chunks():
-        windows = chunk.windows
-        encoded = generator.encode(
-            torch.from_numpy(windows.image_features(windows.context)).to(device),
-            torch.from_numpy(windows.text_features(windows.context)).to(device),
+        windows, context = chunk.windows, chunk.windows.context
+        image, text = generator.predict_embeddings(
+            windows.image_features(context), windows.text_features(context)
         )
-        images.append(encoded.image_pred.float().cpu().numpy())
-        texts.append(encoded.text_pred.float().cpu().numpy())
+        images.append(image)
+        texts.append(text)
     return np.concatenate(images), np.concatenate(texts)
 
 

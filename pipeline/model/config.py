@@ -9,6 +9,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import read_json, write_json
 from pipeline.model.layout import PARAMS_FILE, read_params, remedy
 from pipeline.params import DecoderParams, FusionParams, LossParams, PromptParams
+from pipeline.params.errors import first_problem
 from pipeline.params.group import unset_keys
 
 
@@ -82,8 +83,7 @@ def validated(model: type[Model], values: Any, path: Path) -> Model:
         found = model.model_validate(values)
         problem = next((f"{'.'.join(key)}: missing" for key in unset_keys(found)), None)
     except ValidationError as error:
-        first = error.errors()[0]
-        problem = f"{'.'.join(map(str, first['loc'])) or 'the whole file'}: {first['msg']}"
+        problem = first_problem(error)
     if problem is not None:
         raise UserError(
             f"{path}: {problem}; the model was written by another version of this code, so delete "

@@ -2,10 +2,8 @@
 
 import re
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from pipeline.common.files import write_json
 from pipeline.prepare.examination import Story
 from pipeline.prepare.function_words import FUNCTION_WORDS
 
@@ -108,12 +106,6 @@ class Distributions:
                 {"word": word, "count": count} for word, count in self._vocabulary.most(FREQUENT)
             ],
         }
-
-
-def write_plots(distributions: Distributions, folder: Path) -> None:
-    """Write a JSON file per plot, `folder/NAME.json`."""
-    for name, rows in distributions.plots().items():
-        write_json(folder / f"{name}.json", rows)
 
 
 def _range(counts: Counter[int]) -> range:

@@ -4,7 +4,7 @@ Types are judged once, before the first row; values are taken over one by one, a
 which Arrow's many string and list types share.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
@@ -33,7 +33,7 @@ NEEDED = ("story_id", "images", "story")
 Row = dict[str, Any]
 
 
-def check_columns(found: pa.Schema, where: str, columns: Sequence[str] | None = None) -> None:
+def check_columns(found: pa.Schema, where: str) -> None:
     """See that a dataset has the columns of stories, in types that hold the same values.
 
     Strings and lists of any of Arrow's kinds pass, dictionaries of what passes, whole numbers as
@@ -43,12 +43,11 @@ def check_columns(found: pa.Schema, where: str, columns: Sequence[str] | None = 
 
     Args:
         where: the file or dataset, for the sentence.
-        columns: those of `STORY_SCHEMA` that are wanted; all of them by default.
 
     Raises:
         UserError: naming the column, and the type found and wanted.
     """
-    for name in STORY_SCHEMA.names if columns is None else columns:
+    for name in STORY_SCHEMA.names:
         if name not in found.names:
             if name in NEEDED:
                 raise UserError(

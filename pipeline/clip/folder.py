@@ -48,11 +48,6 @@ class ClipFolder:
         """Folder or Hub id."""
         return self.files.model
 
-    @property
-    def revision(self) -> str | None:
-        """Branch, tag or commit of a Hub id."""
-        return self.files.revision
-
     @cached_property
     def config(self) -> dict[str, Any]:
         """Its config with a value for everything that is read here.
@@ -102,10 +97,6 @@ class ClipFolder:
                 "saved by transformers is needed"
             )
         return digest.hexdigest()
-
-    def tokenizer_digest(self) -> str:
-        """SHA-256, in hex, of the tokenizer's files."""
-        return self.files.tokenizer_digest()
 
     def _decisive_settings(self, modality: Modality) -> dict[str, Any]:
         """A tower's settings as they are stored, and what else decides an embedding by its config.

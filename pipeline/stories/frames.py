@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.common.errors import UserError
-from pipeline.common.keys import KEY_BYTES
 from pipeline.common.parquet import open_parquet, writing_parquet
 
+KEY_BYTES = 32
 ROWS_PER_TABLE = 256
 TABLES_PER_GROUP = 16
 ROWS_PER_GROUP = ROWS_PER_TABLE * TABLES_PER_GROUP

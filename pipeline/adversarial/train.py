@@ -20,7 +20,7 @@ from pipeline.compute.device import make_deterministic, pick_device
 from pipeline.compute.memory import keep_freed_memory
 from pipeline.dataset.loaded import LoadedDataset
 from pipeline.dataset.story_dataset import Stories
-from pipeline.model.encoder import Encoder
+from pipeline.model.config import Encoder
 from pipeline.model.folder import load_generator, write_generator
 from pipeline.model.language_model import load_prompts
 from pipeline.model.layout import DISCRIMINATOR_FILE, read_params

@@ -55,7 +55,7 @@ class GeneratorConfig(BaseModel):
 
 
 class Encoder(BaseModel):
-    """The CLIP whose embeddings a generator reads: its name, how it embeds, and its fingerprints."""
+    """The CLIP whose embeddings a generator reads: its name, how it embeds, its fingerprints."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

@@ -21,6 +21,8 @@ TOWER_PREFIXES: dict[Modality, tuple[str, ...]] = {
 TOWER_CONFIGS: dict[Modality, str] = {"image": "vision_config", "text": "text_config"}
 # Notes that libraries leave in a config; the weights are always computed with in our own dtype.
 CONFIG_NOTES = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"}
+LENGTH_STEP = 16
+"""Captions are filled up to a multiple of this many tokens (or to the longest the model takes)."""
 NEEDED = {"vision_config": "image_size", "text_config": "max_position_embeddings"}
 """Settings of the towers that are read here."""
 DECISIVE = (

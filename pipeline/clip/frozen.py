@@ -10,15 +10,17 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.clip.folder import ClipFolder, Modality, find_clip
+from pipeline.clip.folder import LENGTH_STEP, ClipFolder, Modality, find_clip
 from pipeline.clip.preprocess import ImagePreprocessor
-from pipeline.clip.towers import LENGTH_STEP, ImageTower, TextTower
 from pipeline.common.errors import UserError
 from pipeline.compute.device import pick_device, resolve_precision
+
+if TYPE_CHECKING:
+    from pipeline.clip.towers import ImageTower, TextTower
 
 FORMAT_VERSION = 5
 """Raise it when a change of this code changes the embeddings: older ones are then left unread."""
@@ -170,6 +172,8 @@ class FrozenClip:
             float32 [N, D], unit norm.
         """
         if self._image_tower is None:
+            from pipeline.clip.towers import ImageTower  # which loads torch
+
             self._image_tower = ImageTower(
                 self.folder, self.preprocess, self.precision, self.batch_size, pick_device()
             )
@@ -186,6 +190,8 @@ class FrozenClip:
     def text_tower(self) -> TextTower:
         """The text tower, loaded by the first call; so what is wrong with it can be said early."""
         if self._text_tower is None:
+            from pipeline.clip.towers import TextTower
+
             self._text_tower = TextTower(
                 self.folder, self.text_overflow, self.precision, self.batch_size, pick_device()
             )

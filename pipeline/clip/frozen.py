@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,31 +27,26 @@ FORMAT_VERSION = 5
 OVERFLOWS = ("truncate", "chunks")
 
 
+@dataclass(eq=False)
 class FrozenClip:
-    """One CLIP model with the settings under which it embeds."""
+    """One CLIP model with the settings under which it embeds; see `load`."""
 
-    def __init__(
-        self,
-        folder: ClipFolder,
-        precision: str,
-        image_fit: str,
-        text_overflow: str,
-        batch_size: int,
-    ) -> None:
-        if text_overflow not in OVERFLOWS:
+    folder: ClipFolder
+    precision: str
+    image_fit: str
+    text_overflow: str
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        if self.text_overflow not in OVERFLOWS:
             raise UserError(
-                f"clip.text_overflow is {text_overflow!r}; it may be one of {', '.join(OVERFLOWS)}"
+                f"clip.text_overflow is {self.text_overflow!r}; it may be one of "
+                f"{', '.join(OVERFLOWS)}"
             )
-        self.folder = folder
-        self.precision = precision
-        self.image_fit = image_fit
-        self.text_overflow = text_overflow
-        self.batch_size = batch_size
+        folder = self.folder
+        named = f"{folder.files.parameter} {folder.model}"
         self.preprocess = ImagePreprocessor.from_config(
-            folder.processor,
-            image_fit,
-            folder.image_size,
-            f"{folder.files.parameter} {folder.model}",
+            folder.processor, self.image_fit, folder.image_size, named
         )
         self._image_tower: ImageTower | None = None
         self._text_tower: TextTower | None = None
@@ -82,9 +77,9 @@ class FrozenClip:
         Raises:
             UserError: if the model is out of reach or unusable, or a setting is unknown.
         """
-        resolved = resolve_precision(precision)
+        precision = resolve_precision(precision)
         folder = find_clip(model, revision, parameter)
-        return cls(folder, resolved, image_fit, text_overflow, batch_size)
+        return cls(folder, precision, image_fit, text_overflow, batch_size)
 
     @classmethod
     def rebuild(cls, attributes: Mapping[str, Any], batch_size: int = 32) -> FrozenClip:

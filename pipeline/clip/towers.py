@@ -136,7 +136,8 @@ class TextTower:
             float32 [N, D], unit norm.
         """
         pieces, owner = self._pieces(texts)
-        lengths = np.array([self._filled_length(len(piece)) for piece in pieces], np.int64)
+        tokens = np.array([len(piece) for piece in pieces], np.int64)
+        lengths = np.minimum(-(-tokens // LENGTH_STEP) * LENGTH_STEP, self.max_tokens)
         remaining = np.bincount(owner, minlength=len(texts))
         sums = np.zeros((len(texts), self.projection.out_features), np.float32)
         for length in np.unique(lengths)[::-1]:  # the longest first: memory peaks at once
@@ -195,9 +196,6 @@ class TextTower:
         if self.end is None:
             return piece.index(max(piece))
         return len(piece) - 1 - piece[::-1].index(self.end)
-
-    def _filled_length(self, tokens: int) -> int:
-        return min(-(-tokens // LENGTH_STEP) * LENGTH_STEP, self.max_tokens)
 
     def _forward(self, pieces: list[list[int]], length: int) -> np.ndarray:
         """Embed at most `batch_size` pieces of at most `length` tokens: float32 [B, D].

@@ -1,12 +1,10 @@
-"""The dataset table: counts over stories, and the figures that are published from them.
-
-Of numbers, how often each occurs is kept: exact, and small however many there are.
-"""
+"""The dataset table: what became of the stories read, and figures of those that were kept."""
 
 from collections import Counter
 from statistics import fmean, median, pvariance
 from typing import Any
 
+from pipeline.prepare.distributions import Distributions
 from pipeline.prepare.examination import REASONS, Refusal, Story
 from pipeline.stories.schema import SPLITS, STORY_SCHEMA
 
@@ -20,10 +18,7 @@ class Summary:
         self._refused: Counter[str] = Counter()
         self._count_given = self._count_valid = 0
         self._cut = self._renamed = self._elsewhere = 0
-        self._frames: Counter[int] = Counter()
-        self._words: Counter[int] = Counter()
-        self._widths: Counter[int] = Counter()
-        self._heights: Counter[int] = Counter()
+        self.distributions = Distributions()
 
     def add(
         self, split: str, row: dict[str, Any], outcome: Story | Refusal, elsewhere: bool
@@ -40,10 +35,7 @@ class Summary:
         self._cut += outcome.cut is not None
         self._renamed += outcome.story_id != row["story_id"]
         self._elsewhere += elsewhere
-        self._frames[len(outcome.captions)] += 1
-        self._words.update(len(caption.split()) for caption in outcome.captions)
-        self._widths.update(width for width, _ in outcome.sizes)
-        self._heights.update(height for _, height in outcome.sizes)
+        self.distributions.add(outcome)
 
     @property
     def read(self) -> int:
@@ -88,8 +80,9 @@ class Summary:
         the variance is the population's. Without stories, figures are 0: JSON has no NaN.
         """
         valid = self._count_valid / self._count_given if self._count_given else 1.0
-        middle = median(self._frames.elements()) if self._frames else 0
-        variance = pvariance(self._words.elements()) if self._words else 0
+        frames, words = self.distributions.frames, self.distributions.words
+        middle = median(frames.elements()) if frames else 0
+        variance = pvariance(words.elements()) if words else 0
         return {
             "stories": {split: self._read[split] for split in SPLITS},
             "kept": {split: self._kept[split] for split in SPLITS},
@@ -99,19 +92,19 @@ class Summary:
             "renamed": self._renamed,
             "in_both_splits": self._elsewhere,
             "frame_count_valid": round(valid, 4),
-            "frames": self._words.total(),
+            "frames": words.total(),
             "frames_per_story": {
-                "mean": _mean(self._frames),
+                "mean": _mean(frames),
                 "median": float(middle),
-                "min": min(self._frames, default=0),
-                "max": max(self._frames, default=0),
+                "min": min(frames, default=0),
+                "max": max(frames, default=0),
             },
             "words_per_caption": {
-                "mean": _mean(self._words),
+                "mean": _mean(words),
                 "variance": round(float(variance), 4),
             },
-            "image_width": _size(self._widths),
-            "image_height": _size(self._heights),
+            "image_width": _size(self.distributions.widths),
+            "image_height": _size(self.distributions.heights),
             "quarantined": {
                 "total": self._refused.total(),
                 **{kind: self._refused[kind] for kind in REASONS},

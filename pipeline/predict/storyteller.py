@@ -16,8 +16,7 @@ from pipeline.common.errors import UserError
 from pipeline.compute.device import pick_device
 from pipeline.dataset.story_dataset import Contexts
 from pipeline.images.pixels import check
-from pipeline.model.config import GeneratorConfig
-from pipeline.model.encoder import Encoder
+from pipeline.model.config import Encoder, GeneratorConfig
 from pipeline.model.folder import load_generator
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts

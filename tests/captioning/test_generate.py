@@ -35,7 +35,7 @@ def plainly(
         written.append(int(scores.argmax()))
         if written[-1] == prompts.eos_id:
             break
-    return Caption(prompts.decode(written), written[-1] == prompts.eos_id, written, [])
+    return Caption(written, written[-1] == prompts.eos_id, [], prompts.decode(written))
 
 
 @pytest.mark.parametrize("prefix", [True, False])

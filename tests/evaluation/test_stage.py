@@ -15,7 +15,7 @@ import pytest
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_json
 from pipeline.common.stage import call_stage
-from pipeline.model.encoder import Encoder
+from pipeline.model.config import Encoder
 from pipeline.model.folder import save_generator
 from stages.evaluate import evaluate
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from pipeline.clip.frozen import FrozenClip
-from pipeline.model.config import GeneratorConfig
-from pipeline.model.encoder import Encoder
+from pipeline.model.config import Encoder, GeneratorConfig
 from pipeline.model.folder import save_generator
 from pipeline.model.generator import StoryGenerator
 from pipeline.params import DecoderParams, FusionParams, PromptParams

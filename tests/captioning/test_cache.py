@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.captioning.cache import CaptionCache, sample_once
@@ -88,9 +88,7 @@ def test_another_seed_writes_others(sampler: Sampler, contexts: Contexts, tmp_pa
     assert first.text.tolist() != second.text.tolist()
 
 
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_a_damaged_file_is_told_and_written_again(
     sampler: Sampler,

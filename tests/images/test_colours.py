@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
@@ -154,7 +154,6 @@ def test_the_range_of_floats_is_found(values: list[float], expected: list[int]) 
     st.lists(st.floats(width=32), min_size=1, max_size=9)
     | st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=9)
 )
-@settings(deadline=None)
 def test_any_numbers_become_levels_in_their_order(values: list[float]) -> None:
     kind = np.int32 if all(isinstance(value, int) for value in values) else np.float32
     levels = greys(encoded(Image.fromarray(np.array([values], kind)), "TIFF"))

@@ -249,7 +249,7 @@ SOUND = [
 
 
 @given(st.sampled_from(SOUND), st.data())
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_damaged_images_give_pixels_or_a_sentence(sound: bytes, data: st.DataObject) -> None:
     """Bytes changed at random, and perhaps an end cut off; check and decode agree."""
     damaged = bytearray(sound)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.errors import UserError
@@ -86,9 +86,7 @@ READERS = [
 
 @pytest.mark.parametrize(("name", "read"), READERS)
 @given(data=st.data())
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 def test_a_damaged_file_gives_the_same_rows_or_one_sentence(
     folder: Path, name: str, read: Read, data: st.DataObject
 ) -> None:
@@ -125,9 +123,7 @@ def test_no_bit_of_the_footer_or_the_seal_changes_a_row(tmp_path: Path, folder: 
 
 
 @given(data=st.data())
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150)
 def test_a_damaged_file_of_another_program_ends_in_no_traceback(
     folder: Path, data: st.DataObject
 ) -> None:

@@ -1,14 +1,21 @@
 """A loud random generator and a few stories for it."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from pipeline.dataset.story_dataset import Contexts
 from pipeline.model.language_model import load_prompts
+from pipeline.params import GenerateParams
 from tests.world import DIM, tiny_config, tiny_generator
 
 K = 3
 WORDS = "the lamp is lit and Mara opens a door by the river while Tom hides the red box".split()
+
+
+def settings(**changes: Any) -> GenerateParams:
+    return GenerateParams(**{"max_new_tokens": 24, "batch_size": 3} | changes)
 
 
 @pytest.fixture(scope="module")

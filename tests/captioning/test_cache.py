@@ -11,18 +11,19 @@ from hypothesis import strategies as st
 from pipeline.captioning.cache import CaptionCache, sample_once
 from pipeline.captioning.sampler import Sampler
 from pipeline.captioning.samples import Samples
-from pipeline.clip.frozen import FrozenClip
 from pipeline.dataset.story_dataset import Contexts
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.prompt import PromptBuilder
-from tests.captioning.setting import settings as generate_settings
+from tests.captioning.conftest import settings as generate_settings
 from tests.damage import damaged
+from tests.world import load_clip
 
 
 @pytest.fixture
 def sampler(generator: StoryGenerator, prompts: PromptBuilder, tiny_clip: Path) -> Sampler:
-    clip = FrozenClip.load(str(tiny_clip), precision="float32")
-    return Sampler(generator, prompts, clip, generate_settings(batch_size=2, temperature=2.0))
+    return Sampler(
+        generator, prompts, load_clip(tiny_clip), generate_settings(batch_size=2, temperature=2.0)
+    )
 
 
 class Counting(Sampler):

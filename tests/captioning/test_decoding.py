@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 from pipeline.captioning.decoding import Decoded, decode_batch, pad_left
 from pipeline.model.kv_cache import RoomyLayer, roomy_cache
 from pipeline.params import GenerateParams
-from tests.captioning.setting import settings
+from tests.captioning.conftest import settings
 from tests.oracle import greedy
 
 LENGTHS = [3, 17, 9, 17, 1, 30, 12]
@@ -90,7 +90,7 @@ def test_equals_transformers_generate(lm: Any) -> None:
     """The library's own loop on the same left-padded embeddings.
 
     Without the repetition penalty: given embeddings, 5.23 skips as many generated tokens of a row
-    as the row has padding. The rule itself is compared in test_sampling.
+    as the row has padding. The rule itself is compared in test_next_token.
     """
     rows = rows_for(lm, LENGTHS)
     eos = an_eos_that_some_write(lm, rows)

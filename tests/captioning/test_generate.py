@@ -11,7 +11,7 @@ from pipeline.common.errors import UserError
 from pipeline.dataset.story_dataset import Contexts
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.prompt import PromptBuilder
-from tests.captioning.setting import settings
+from tests.captioning.conftest import settings
 from tests.oracle import greedy
 
 SEEDS = list(range(7))

@@ -12,6 +12,7 @@ from PIL import ExifTags, Image
 from pipeline.clip.folder import find_clip
 from pipeline.clip.preprocess import FITS, ImagePreprocessor
 from pipeline.common.errors import UserError
+from tests.images.image_files import encoded
 from tests.world import jpeg
 
 OPENAI = {
@@ -26,12 +27,6 @@ OPENAI = {
     "size": 224,
 }
 """As published with openai/clip-vit-base-patch32."""
-
-
-def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind)
-    return stream.getvalue()
 
 
 def normalised(preprocess: ImagePreprocessor, pixels: np.ndarray) -> np.ndarray:

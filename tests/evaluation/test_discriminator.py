@@ -14,10 +14,7 @@ from pipeline.params import DiscriminatorParams
 
 def a_discriminator(dim: int) -> Discriminator:
     torch.manual_seed(0)
-    params = DiscriminatorParams(
-        widths=[8], dropout=0.5, spectral_norm=False, lr=1e-3, max_grad_norm=1.0, batch_pairs=4
-    )
-    return Discriminator(dim, dim, params).eval()
+    return Discriminator(dim, dim, DiscriminatorParams(widths=[8])).eval()
 
 
 def test_scores_are_those_of_the_pairs(setting: Any) -> None:

@@ -11,17 +11,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from pipeline.images.pixels import check, decode
-from tests.images.image_files import PRIMARIES, cmyk_profile, icc_profile, png, tiff
+from tests.images.image_files import PRIMARIES, cmyk_profile, encoded, icc_profile, png, tiff
 
 INK, HIDDEN, WHITE = (200, 30, 90), (0, 100, 0), (255, 255, 255)
 BLENDED = (227, 142, 172)
 """Ink of alpha 128 on white: 255 - (255 - ink) * 128 / 255."""
-
-
-def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    image.save(file, form, **options)
-    return file.getvalue()
 
 
 def row(data: bytes) -> list[tuple[int, ...]]:

@@ -3,6 +3,7 @@
 Real requests of the real clients over HTTP: what is fetched, and from which revision, is seen here.
 """
 
+import base64
 import hashlib
 import json
 import re
@@ -17,6 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from huggingface_hub import RepoCard
 
+EMPTY = "0" * 40
 DATE = "2024-01-01T00:00:00.000Z"
 
 
@@ -104,6 +106,36 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._file(repository, unquote(revision), unquote(file))
         return self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
 
+    def do_POST(self) -> None:
+        """A new repository, and a commit to it whose files come within the request."""
+        path, here = urlsplit(self.path).path, f"http://{self.headers['Host']}"
+        lines = self.rfile.read(int(self.headers["Content-Length"])).splitlines()
+        if path == "/api/repos/create":
+            asked = json.loads(lines[0])
+            name = "/".join(filter(None, (asked.get("organization"), asked["name"])))
+            self.served.setdefault(name, Repository({EMPTY: {}}, EMPTY))
+            return self._json({"url": f"{here}/{name}"})
+        if path == "/api/validate-yaml":
+            return self._json({"errors": [], "warnings": []})
+        name, what = re.fullmatch(r"/api/models/(.+)/(preupload|commit)/main", path).groups()
+        if what == "preupload":
+            files = json.loads(lines[0])["files"]
+            each = [
+                {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in files
+            ]
+            return self._json({"files": each})
+        values = [json.loads(line) for line in lines]
+        files = {
+            value["value"]["path"]: base64.b64decode(value["value"]["content"])
+            for value in values
+            if value["key"] == "file"
+        }
+        commit = hashlib.sha1(repr(sorted(files.items())).encode()).hexdigest()
+        self.served[name].commits[commit] = files
+        self.served[name].main = commit
+        url = f"{here}/{name}/commit/{commit}"
+        self._json({"success": True, "commitOid": commit, "commitUrl": url, "hookOutput": ""})
+
     def _api(self, repository: Repository, name: str, path: str, query: dict[str, Any]) -> None:
         what, _, rest = path.partition("/")
         if what == "discussions":
@@ -150,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content-Length": str(len(data))}.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(data)
 
 

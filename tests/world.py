@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
@@ -30,7 +28,7 @@ from pipeline.model.folder import save_generator
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts
 from pipeline.params import DecoderParams, FusionParams, PromptParams
-from pipeline.stories.frames import FRAMES_SCHEMA, content_key
+from pipeline.stories.frames import content_key, writing_frames
 from pipeline.stories.schema import write_stories
 from tests.stories.story_rows import story_row
 
@@ -74,11 +72,6 @@ def write_world(
         splits: story ids of `train`, `val` and `test`; all stories train by default.
         how: of `write_stories`, for raw files of another shape.
     """
-    rows = []
-    for split, stories in (("train", train or {}), ("test", test or {})):
-        write_stories((_raw(*story) for story in stories.items()), folder / "raw" / split, **how)
-        for row, (name, frames) in enumerate(stories.items()):
-            rows += [_row(split, name, frames, row, index) for index in range(len(frames))]
     every = [frame for stories in (train, test) for f in (stories or {}).values() for frame in f]
     world = World(
         folder / "stories/frames.parquet",
@@ -89,8 +82,12 @@ def write_world(
         [picture for picture, _ in every],
         [caption for _, caption in every],
     )
-    world.frames.parent.mkdir()
-    pq.write_table(pa.Table.from_pylist(rows, schema=FRAMES_SCHEMA), world.frames)
+    with writing_frames(world.frames) as table:
+        for split, stories in (("train", train or {}), ("test", test or {})):
+            rows = (_raw(name, frames) for name, frames in stories.items())
+            write_stories(rows, world.raw / split, **how)
+            for row, (name, frames) in enumerate(stories.items()):
+                table.add([_row(split, name, frames, row, i) for i in range(len(frames))])
     everything = {"train": [*(train or {}), *(test or {})], "val": [], "test": []}
     world.splits.write_text(json.dumps(everything if splits is None else splits))
     return world

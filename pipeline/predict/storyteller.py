@@ -64,7 +64,7 @@ class Storyteller:
     """Writes the caption of the frame that comes next.
 
     Pictures and captions go through the very steps that a dataset's go through, so that a story of
-    the dataset gets the caption that the evaluation wrote for it.
+    the dataset gets the caption that the evaluation wrote for it. For one thread at a time.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ _TAG = re.compile(
     rf"""
     (?P<head> (?<!<) <++ \s{{0,3}} )?      # doubled, or lost where the rest leaves no doubt
     (?(head) | (?<![a-z0-9]) )
-    (?P<closes> [/\\]{{1,3}} \s{{0,3}} )?
+    (?P<closes> [/\\]{{1,64}}+ \s{{0,3}} )?
     gd (?P<kind> [ioal] ) (?= [^a-z] | $ | {_KIND} [\s_\#-]{{0,3}} [0-9] )
     (?:
         (?P<ids> {_SURE_IDS} ) \s*+ >++   # whole; more than one `>` after nesting

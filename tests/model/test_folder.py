@@ -14,12 +14,22 @@ from safetensors.torch import load_file, save_file
 from pipeline.common.checksums import write_sums
 from pipeline.common.errors import UserError
 from pipeline.model.config import GeneratorConfig, Trained
+from pipeline.model.encoder import Encoder
 from pipeline.model.folder import load_generator, save_generator
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.layout import copy_model
 from tests.damage import damaged
 
 CPU = torch.device("cpu")
+ENCODER = Encoder(
+    model="clip",
+    revision=None,
+    precision="float32",
+    image_fit="crop",
+    text_overflow="truncate",
+    image_fingerprint="a",
+    text_fingerprint="b",
+)
 
 
 def test_config_round_trip(make_config: Callable[..., GeneratorConfig], tmp_path: Path) -> None:
@@ -41,7 +51,7 @@ def test_round_trip(
     with torch.no_grad():  # away from anything that initialisation or the LM's files would give
         for parameter in generator.trainable().values():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    save_generator(tmp_path / "model", generator, {"seed": 7})
+    save_generator(tmp_path / "model", generator, {"seed": 7}, ENCODER)
     torch.manual_seed(1)
     loaded = load_generator(tmp_path / "model", CPU, dims=(12, 10))
     assert not loaded.training and loaded.config == generator.config
@@ -54,10 +64,10 @@ def test_round_trip(
 
 
 def test_what_is_written(generator: StoryGenerator, tmp_path: Path) -> None:
-    save_generator(tmp_path / "a", generator, {"seed": 7})
-    save_generator(tmp_path / "a", generator, {"seed": 7})  # over an older one
-    save_generator(tmp_path / "b", generator, {"seed": 7})
-    names = ["SHA256SUMS", "config.json", "model.safetensors", "params.json"]
+    save_generator(tmp_path / "a", generator, {"seed": 7}, ENCODER)
+    save_generator(tmp_path / "a", generator, {"seed": 7}, ENCODER)  # over an older one
+    save_generator(tmp_path / "b", generator, {"seed": 7}, ENCODER)
+    names = ["SHA256SUMS", "config.json", "encoder.json", "model.safetensors", "params.json"]
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == names
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
     for name in names:
@@ -74,13 +84,16 @@ def test_any_damage_is_one_sentence(
     generator: StoryGenerator, tmp_path: Path, data: st.DataObject
 ) -> None:
     folder = tmp_path / "model"
-    save_generator(folder, generator, {"seed": 7})
+    save_generator(folder, generator, {"seed": 7}, ENCODER)
     name = data.draw(st.sampled_from(sorted(path.name for path in folder.iterdir())))
     whole = (folder / name).read_bytes()
     (folder / name).write_bytes(data.draw(damaged(whole)))
     if (folder / name).read_bytes() == whole:
         return
-    for use in (lambda: load_generator(folder, CPU), lambda: copy_model(folder, tmp_path / "copy")):
+    for use in (
+        lambda: load_generator(folder, CPU),
+        lambda: copy_model(folder, tmp_path / "copy", {}),
+    ):
         with pytest.raises(UserError, match="dvc repro") as raised:
             use()
         assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
@@ -97,7 +110,7 @@ def test_errors_are_sentences(generator: StoryGenerator, tmp_path: Path) -> None
     folder = tmp_path / "model"
     with pytest.raises(UserError, match=r"config\.json is missing; run dvc repro"):
         load_generator(folder, CPU)
-    save_generator(folder, generator, {})
+    save_generator(folder, generator, {}, ENCODER)
     with pytest.raises(UserError, match=r"widths \(12, 10\), but .* have \(24, 24\)"):
         load_generator(folder, CPU, dims=(24, 24))
     weights = folder / "model.safetensors"
@@ -127,13 +140,13 @@ def test_the_stage_that_makes_a_folder_is_named(
     folder = tmp_path / name
     with pytest.raises(UserError, match=f"is missing; run dvc repro{stage}$"):
         load_generator(folder, CPU)
-    save_generator(folder, generator, {})
+    save_generator(folder, generator, {}, ENCODER)
     (folder / "config.json").write_text("{}")
     with pytest.raises(UserError, match=f"delete {folder} and run dvc repro{stage}$"):
         load_generator(folder, CPU)
     (folder / "SHA256SUMS").unlink()
     with pytest.raises(UserError, match=f"SHA256SUMS is missing; run dvc repro{stage}$"):
-        copy_model(folder, tmp_path / "copy")
+        copy_model(folder, tmp_path / "copy", {})
     assert not (tmp_path / "copy").exists()
 
 
@@ -155,7 +168,7 @@ def test_a_decoder_that_was_edited_in_place_is_noticed(
     """Its folder is still the one that config.json names, but the prefix was made for another."""
     decoder = shutil.copytree(tiny_gpt2, tmp_path / "decoder")
     generator = StoryGenerator.from_config(make_config(decoder={"model": str(decoder)}))
-    save_generator(tmp_path / "model", generator, {})
+    save_generator(tmp_path / "model", generator, {}, ENCODER)
     load_generator(tmp_path / "model", CPU)
     before = (decoder / edited).read_bytes()
     if edited == "model.safetensors":
@@ -175,7 +188,7 @@ def test_a_decoder_that_was_edited_in_place_is_noticed(
     # Training anew is not refused, takes up no old checkpoint, and may be loaded again.
     again = StoryGenerator.from_config(make_config(decoder={"model": str(decoder)}))
     assert again.fingerprint() != generator.fingerprint()
-    save_generator(tmp_path / "model", again, {})
+    save_generator(tmp_path / "model", again, {}, ENCODER)
     load_generator(tmp_path / "model", CPU)
     (decoder / edited).write_bytes(before)
     with pytest.raises(UserError, match="not the ones any more"):

@@ -242,6 +242,10 @@ def test_every_word_reaches_its_frame(told: tuple[str, list[list[str]]]) -> None
     ]
 
 
+def test_a_tag_of_any_number_of_slashes_is_one() -> None:
+    assert frame_captions("<gdi image1>She runs.<////gdi> <\\\\\\\\gdo>", 1) == ["She runs."]
+
+
 @settings(max_examples=60)
 @given(st.lists(st.sampled_from(["<", "</", "gdi", "gdo", " image1", "2", ">", " ", "word"])))
 def test_no_jumble_raises_or_leaves_a_whole_tag(pieces: list[str]) -> None:
@@ -279,7 +283,19 @@ def test_any_text_gives_captions(text: str, n_frames: int) -> None:
 
 
 HOSTILE = [
-    *("<gdo ", "<gdi ", "<gdi image1 ", "<", "< ", "</", "<gd", "gdo ", "gdo char1 ", "image1 "),
+    *(
+        "/",
+        "<gdo ",
+        "<gdi ",
+        "<gdi image1 ",
+        "<",
+        "< ",
+        "</",
+        "<gd",
+        "gdo ",
+        "gdo char1 ",
+        "image1 ",
+    ),
     *("<gdo a a a a a a a a", "<gdo" + " " * 50, " \n", "`", "* ", "#", "\0"),
 ]
 

@@ -18,19 +18,20 @@ from pipeline.adversarial.objective import AdversarialObjective
 from pipeline.adversarial.tripwires import Tripwires
 from pipeline.captioning.generate import story_seed
 from pipeline.captioning.sampler import Sampler
-from pipeline.clip.frozen import FrozenClip
 from pipeline.model.language_model import load_prompts
 from pipeline.params import GanParams, GenerateParams, LossParams
 from pipeline.training.supervised import SupervisedObjective
+from tests.world import Toy, load_clip
 
 LOSS = LossParams(alpha=0.5, lambda_=0.25)
 PER_STORY = 3
 CACHED = (0, 7, 14, 21)
-"""Training windows that have cached captions, unless told otherwise."""
+"""Training windows that have cached captions, unless others are given."""
 
 
 def gan(**changes: Any) -> GanParams:
     """Settings under which every step trains the discriminator and moves the decoder."""
+    layers = {"widths": [16, 8], "dropout": 0.1, "spectral_norm": False, "batch_pairs": 8}
     values: dict[str, Any] = {
         "variant": "cached",
         "beta_embedding": 0.1,
@@ -38,29 +39,24 @@ def gan(**changes: Any) -> GanParams:
         "text_every_steps": 1,
         "d_steps": 1,
         "stop_if_nll_rises_by": 0.5,
-        "discriminator": {
-            "widths": [16, 8],
-            "dropout": 0.1,
-            "spectral_norm": False,
-            "batch_pairs": 8,
-        },
+        "discriminator": layers,
         "cache": {"subset_stories": 4, "samples_per_story": PER_STORY},
     }
-    return GanParams.model_validate(values | changes)
+    return GanParams(**values | changes)
 
 
-def sampler(toy: Any, clip: Path) -> Sampler:
+def sampler(toy: Toy, clip: Path) -> Sampler:
     """A sampler of the toy generator with the tiny CLIP."""
     return Sampler(
         toy.generator,
         load_prompts(toy.generator.config),
-        FrozenClip.load(str(clip), precision="float32"),
+        load_clip(clip),
         GenerateParams(max_new_tokens=12, top_p=1.0, batch_size=16),
     )
 
 
 def make_objective(
-    toy: Any,
+    toy: Toy,
     clip: Path,
     params: GanParams,
     discriminator: nn.Module | None = None,
@@ -80,7 +76,7 @@ def make_objective(
     )
 
 
-def source(toy: Any, writer: Sampler, params: GanParams, cached: Sequence[int]) -> CaptionSource:
+def source(toy: Toy, writer: Sampler, params: GanParams, cached: Sequence[int]) -> CaptionSource:
     if params.variant == "naive":
         return NaiveCaptions(writer, toy.train, PER_STORY, seed=5)
     contexts = toy.train.contexts(cached)

@@ -15,15 +15,16 @@ from pipeline.training.curves import Curves
 from pipeline.training.supervised import SupervisedObjective
 from pipeline.training.trainer import Outcome, Trainer
 from tests.adversarial.adversary import LOSS, gan, make_objective, sampler
+from tests.world import Toy
 
 VARIANTS = ["naive", "cached", "hardneg"]
 
 
-def a_batch(toy: Any, size: int = 6) -> dict[str, torch.Tensor]:
+def a_batch(toy: Toy, size: int = 6) -> dict[str, torch.Tensor]:
     return toy.train.batch(torch.arange(0, 7 * size, 7).numpy())
 
 
-def train(toy: Any, objective: Any, folder: Path, **changes: Any) -> Outcome:
+def train(toy: Toy, objective: Any, folder: Path, **changes: Any) -> Outcome:
     values = {"epochs": 1, "batch_size": 8, "lr": 2e-3, "weight_decay": 0.0, "warmup_steps": 0}
     params = TrainParams(**values | {"patience_epochs": 20} | changes)
     with Curves(folder / "live") as curves:
@@ -32,22 +33,29 @@ def train(toy: Any, objective: Any, folder: Path, **changes: Any) -> Outcome:
         return trainer.run(warm_start=isinstance(objective, AdversarialObjective))
 
 
-def reached_by(signal: str, names: list[str]) -> set[str]:
+def moved(toy: Toy) -> set[str]:
+    """The parameters that have a gradient, all of it finite."""
+    grads = {name: p.grad for name, p in toy.generator.trainable().items() if p.grad is not None}
+    assert all(grad.isfinite().all() for grad in grads.values())
+    return {name for name, grad in grads.items() if grad.any()}
+
+
+def reached_by(toy: Toy, signal: str) -> set[str]:
     """The parameters that a signal is to move."""
-    rooms = {
+    parts = {
         "embedding": ("fusion.", "image_head."),
         "text": ("fusion.", "decoder."),
         "both": ("fusion.", "image_head.", "decoder."),
         "none": (),
     }[signal]
-    return {name for name in names if name.startswith(rooms)} if rooms else set()
+    return {name for name in toy.generator.trainable() if name.startswith(parts)}
 
 
 @pytest.mark.parametrize("toy", ["frozen", "full"], indirect=True)
 @pytest.mark.parametrize("signal", ["embedding", "text", "both", "none"])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_adversarial_term_alone_reaches_what_it_should(
-    toy: Any, tiny_clip: Path, variant: str, signal: str
+    toy: Toy, tiny_clip: Path, variant: str, signal: str
 ) -> None:
     objective = make_objective(toy, tiny_clip, gan(variant=variant, signal=signal))
     toy.generator.train()
@@ -57,22 +65,17 @@ def test_the_adversarial_term_alone_reaches_what_it_should(
         assert not term.requires_grad, "as published: a number, and no gradient"
     else:
         term.backward()
-    parameters = toy.generator.trainable()
-    moved = {n for n, p in parameters.items() if p.grad is not None and p.grad.abs().sum() > 0}
-    assert moved == reached_by(signal, list(parameters))
-    assert all(parameters[name].grad.isfinite().all() for name in moved)
+    assert moved(toy) == reached_by(toy, signal)
 
 
 @pytest.mark.parametrize("variant", ["cached", "hardneg"])
-def test_the_preference_loss_reaches_the_decoder(toy: Any, tiny_clip: Path, variant: str) -> None:
+def test_the_preference_loss_reaches_the_decoder(toy: Toy, tiny_clip: Path, variant: str) -> None:
     params = gan(variant=variant, signal="text", text_loss="preference")
     make_objective(toy, tiny_clip, params)(a_batch(toy))["adversarial"].backward()
-    parameters = toy.generator.trainable()
-    moved = {n for n, p in parameters.items() if p.grad is not None and p.grad.abs().sum() > 0}
-    assert moved == reached_by("text", list(parameters))
+    assert moved(toy) == reached_by(toy, "text")
 
 
-def test_hard_negatives_bring_feature_matching(toy: Any, tiny_clip: Path) -> None:
+def test_hard_negatives_bring_feature_matching(toy: Toy, tiny_clip: Path) -> None:
     """Weighted up, it is the difference between the variants' terms for one discriminator."""
     terms = []
     for weight in (0.0, 1000.0):
@@ -84,7 +87,7 @@ def test_hard_negatives_bring_feature_matching(toy: Any, tiny_clip: Path) -> Non
     assert terms[1] > terms[0] + 1e-3
 
 
-def test_weights_of_nought_leave_the_likelihood_alone(toy: Any, tiny_clip: Path) -> None:
+def test_weights_of_nought_leave_the_likelihood_alone(toy: Toy, tiny_clip: Path) -> None:
     objective = make_objective(toy, tiny_clip, gan(beta_embedding=0.0, beta_text=0.0))
     toy.generator.eval()
     losses = objective(a_batch(toy))
@@ -94,7 +97,7 @@ def test_weights_of_nought_leave_the_likelihood_alone(toy: Any, tiny_clip: Path)
     )
 
 
-def test_the_discriminator_takes_its_turns(toy: Any, tiny_clip: Path) -> None:
+def test_the_discriminator_takes_its_turns(toy: Toy, tiny_clip: Path) -> None:
     objective = make_objective(toy, tiny_clip, gan(d_every_steps=3, d_steps=2))
     weight = objective.discriminator.score.weight
     changed = []
@@ -106,7 +109,7 @@ def test_the_discriminator_takes_its_turns(toy: Any, tiny_clip: Path) -> None:
     assert int(objective.state()["optimiser/step/score.weight"]) == 6
 
 
-def test_the_generators_loss_leaves_the_discriminator_alone(toy: Any, tiny_clip: Path) -> None:
+def test_the_generators_loss_leaves_the_discriminator_alone(toy: Toy, tiny_clip: Path) -> None:
     objective = make_objective(toy, tiny_clip, gan())
     losses = objective(a_batch(toy))
     own = [p.grad.clone() for p in objective.discriminator.parameters()]  # of its own update
@@ -115,7 +118,7 @@ def test_the_generators_loss_leaves_the_discriminator_alone(toy: Any, tiny_clip:
     assert all(map(torch.equal, own, [p.grad for p in objective.discriminator.parameters()]))
 
 
-def test_naive_writes_anew_in_every_step_and_for_each_of_the_two(toy: Any, tiny_clip: Path) -> None:
+def test_naive_writes_anew_in_every_step_and_for_each_of_the_two(toy: Toy, tiny_clip: Path) -> None:
     source = make_objective(toy, tiny_clip, gan(variant="naive")).source
     batch = a_batch(toy)
     rows, embeddings = source.pairs(batch, 0)
@@ -129,7 +132,7 @@ def test_naive_writes_anew_in_every_step_and_for_each_of_the_two(toy: Any, tiny_
     assert torch.equal(source.captions(batch, 0).embeddings, own.embeddings)
 
 
-def test_stored_log_probabilities_are_those_of_the_training_pass(toy: Any, tiny_clip: Path) -> None:
+def test_stored_log_probabilities_are_those_of_the_training_pass(toy: Toy, tiny_clip: Path) -> None:
     """Before any step the probability ratio is 1: decoding and training see the same model."""
     toy.generator.eval()
     captions = make_objective(toy, tiny_clip, gan()).source.cached
@@ -141,7 +144,7 @@ def test_stored_log_probabilities_are_those_of_the_training_pass(toy: Any, tiny_
     assert torch.allclose(-nll, captions.logprobs, atol=1e-4)
 
 
-def test_a_refresh_writes_the_captions_of_the_present_generator(toy: Any, tiny_clip: Path) -> None:
+def test_a_refresh_writes_the_captions_of_the_present_generator(toy: Toy, tiny_clip: Path) -> None:
     cache = {"subset_stories": 4, "samples_per_story": 3, "refresh_epochs": 2}
     objective = make_objective(toy, tiny_clip, gan(cache=cache))
     before = objective.source.cached
@@ -158,7 +161,7 @@ def test_a_refresh_writes_the_captions_of_the_present_generator(toy: Any, tiny_c
     assert torch.equal(other.source.cached.logprobs, after.logprobs)
 
 
-def test_a_state_put_back_goes_on_the_same_way(toy: Any, tiny_clip: Path) -> None:
+def test_a_state_put_back_goes_on_the_same_way(toy: Toy, tiny_clip: Path) -> None:
     first = make_objective(toy, tiny_clip, gan())
     for _ in range(3):
         first(a_batch(toy))
@@ -200,7 +203,7 @@ class LikesOneSide(nn.Module):
     ],
 )
 def test_training_on_text_raises_the_share_of_captions_that_are_liked(
-    toy: Any, tiny_clip: Path, tmp_path: Path, variant: str, text_loss: str, refresh_epochs: int
+    toy: Toy, tiny_clip: Path, tmp_path: Path, variant: str, text_loss: str, refresh_epochs: int
 ) -> None:
     train(toy, SupervisedObjective(toy.generator, LOSS), tmp_path / "base", epochs=8, lr=5e-3)
     writer = sampler(toy, tiny_clip)
@@ -234,7 +237,7 @@ def test_training_on_text_raises_the_share_of_captions_that_are_liked(
 
 
 def test_the_tripwire_ends_the_run_and_gives_back_the_last_good_model(
-    toy: Any, tiny_clip: Path, tmp_path: Path
+    toy: Toy, tiny_clip: Path, tmp_path: Path
 ) -> None:
     train(toy, SupervisedObjective(toy.generator, LOSS), tmp_path / "base", epochs=3, lr=5e-3)
     start = {name: p.clone() for name, p in toy.generator.trainable().items()}
@@ -247,7 +250,7 @@ def test_the_tripwire_ends_the_run_and_gives_back_the_last_good_model(
         assert torch.equal(parameter, start[name]), name
 
 
-def test_every_epoch_within_the_bound_is_kept(toy: Any, tiny_clip: Path, tmp_path: Path) -> None:
+def test_every_epoch_within_the_bound_is_kept(toy: Toy, tiny_clip: Path, tmp_path: Path) -> None:
     objective = make_objective(toy, tiny_clip, gan(stop_if_nll_rises_by=100.0))
     outcome = train(toy, objective, tmp_path, epochs=2)
     assert outcome.best_epoch == 1

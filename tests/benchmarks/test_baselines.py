@@ -1,6 +1,5 @@
 """The baselines compute what the pipeline computes, so that ratios compare like with like."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from pipeline.model.language_model import load_prompts
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import GenerateParams, LossParams, load_params
 from pipeline.training.supervised import SupervisedObjective
+from tests.world import jpeg
 
 CPU = torch.device("cpu")
 K, DIM, STORIES = 2, 24, 2
@@ -35,10 +35,10 @@ def plain(tiny_clip: Path) -> PlainClip:
 
 
 @pytest.fixture(scope="module")
-def windows(make_jpeg: Callable[..., bytes]) -> list[Window]:
+def windows() -> list[Window]:
     return [
         Window(
-            [make_jpeg(10 * story + i) for i in range(K + 1)],
+            [jpeg(10 * story + i) for i in range(K + 1)],
             [f"{text} {story}" for text in SAID[story:] + SAID[:story]],
         )
         for story in range(STORIES)

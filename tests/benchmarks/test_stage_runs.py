@@ -1,5 +1,3 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -42,13 +40,13 @@ def test_peak_memory_is_that_of_the_command(tmp_path: Path):
     code = f"""
 from pathlib import Path
 from benchmarks.stage_runs import run_stage
+from tests.processes import python
 for size in (0, 200):
     fill = ["python", "-c", f"b'x' * ({{size}} * 2**20)"]
     print(run_stage("fill", fill, Path({str(tmp_path)!r}), Path("home")).peak_mb)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True
-    )
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
     empty, filled = (float(line) for line in done.stdout.splitlines()[1::2])
     assert empty < 100
     assert 200 <= filled < 300

@@ -1,54 +1,36 @@
 """A loud random generator and a few stories for it."""
 
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from pipeline.dataset.story_dataset import Contexts
-from pipeline.model.config import GeneratorConfig
-from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts
-from pipeline.model.prompt import PromptBuilder
+from pipeline.params import GenerateParams
+from tests.world import DIM, tiny_config, tiny_generator
 
-K, DIM = 3, 24
+K = 3
 WORDS = "the lamp is lit and Mara opens a door by the river while Tom hides the red box".split()
 
 
-@pytest.fixture(scope="module")
-def config(tiny_gpt2: Path) -> GeneratorConfig:
-    return GeneratorConfig.model_validate(
-        {
-            "k": K,
-            "dim_image": DIM,
-            "dim_text": DIM,
-            "fusion": {"d_model": 32, "layers": 1, "heads": 2},
-            "decoder": {"model": str(tiny_gpt2), "n_prefix": 2},
-            "prompt": {
-                "words_per_caption": 12,
-                "max_target_tokens": 30,
-                "max_sequence_tokens": 300,
-            },
-        }
-    )
+def settings(**changes: Any) -> GenerateParams:
+    return GenerateParams(**{"max_new_tokens": 24, "batch_size": 3} | changes)
 
 
 @pytest.fixture(scope="module")
-def generator(config: GeneratorConfig) -> StoryGenerator:
-    """Random, with a louder language model and prefix, so that stories get different captions."""
-    torch.manual_seed(0)
-    generator = StoryGenerator.from_config(config).eval()
-    with torch.no_grad():
-        for parameter in generator.decoder.lm.parameters():
-            if parameter.dim() > 1:
-                parameter.mul_(8.0)
-        generator.decoder.word_scale.mul_(8.0)
-    return generator
+def config(tiny_gpt2):
+    return tiny_config(tiny_gpt2, K, prompt={"words_per_caption": 12})
 
 
 @pytest.fixture(scope="module")
-def prompts(config: GeneratorConfig) -> PromptBuilder:
+def generator(config):
+    """Loud, so that stories get different captions."""
+    return tiny_generator(config, loudness=8.0).eval()
+
+
+@pytest.fixture(scope="module")
+def prompts(config):
     return load_prompts(config)
 
 

@@ -5,24 +5,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.captioning.cache import CaptionCache, sample_once
 from pipeline.captioning.sampler import Sampler
 from pipeline.captioning.samples import Samples
-from pipeline.clip.frozen import FrozenClip
 from pipeline.dataset.story_dataset import Contexts
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.prompt import PromptBuilder
-from tests.captioning.setting import settings as generate_settings
+from tests.captioning.conftest import settings as generate_settings
 from tests.damage import damaged
+from tests.world import load_clip
 
 
 @pytest.fixture
 def sampler(generator: StoryGenerator, prompts: PromptBuilder, tiny_clip: Path) -> Sampler:
-    clip = FrozenClip.load(str(tiny_clip), precision="float32")
-    return Sampler(generator, prompts, clip, generate_settings(batch_size=2, temperature=2.0))
+    return Sampler(
+        generator, prompts, load_clip(tiny_clip), generate_settings(batch_size=2, temperature=2.0)
+    )
 
 
 class Counting(Sampler):
@@ -88,9 +89,7 @@ def test_another_seed_writes_others(sampler: Sampler, contexts: Contexts, tmp_pa
     assert first.text.tolist() != second.text.tolist()
 
 
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_a_damaged_file_is_told_and_written_again(
     sampler: Sampler,

@@ -1,6 +1,5 @@
 """Batched decoding with a cache, against one row at a time with a full forward at every step."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ from transformers import AutoModelForCausalLM
 from pipeline.captioning.decoding import Decoded, decode_batch, pad_left
 from pipeline.model.kv_cache import RoomyLayer, roomy_cache
 from pipeline.params import GenerateParams
-from tests.captioning.setting import settings
+from tests.captioning.conftest import settings
+from tests.oracle import greedy
 
 LENGTHS = [3, 17, 9, 17, 1, 30, 12]
 
@@ -33,23 +33,6 @@ def rows_for(lm: Any, lengths: list[int]) -> list[Tensor]:
     return [torch.randn(n, lm.config.n_embd, generator=random) * 0.5 for n in lengths]
 
 
-@torch.no_grad()
-def plain_greedy(lm: Any, row: Tensor, limit: int, eos_id: int) -> Decoded:
-    """No cache, no padding, no mask: the whole sequence through the model at every step."""
-    embed = lm.get_input_embeddings()
-    tokens: list[int] = []
-    logprobs: list[float] = []
-    while len(tokens) < limit and eos_id not in tokens:
-        sequence = torch.cat([row, embed(torch.tensor(tokens, dtype=torch.int64))])
-        scores = lm(inputs_embeds=sequence[None]).logits[0, -1]
-        probabilities = scores.softmax(dim=-1)
-        if not tokens:
-            scores[eos_id] = float("-inf")
-        tokens.append(int(scores.argmax()))
-        logprobs.append(math.log(probabilities[tokens[-1]]))
-    return Decoded(tokens, tokens[-1] == eos_id, logprobs)
-
-
 def batched(
     lm: Any, rows: list[Tensor], params: GenerateParams, eos_id: int, draws: Tensor | None = None
 ) -> list[Decoded]:
@@ -60,7 +43,7 @@ def batched(
 
 def an_eos_that_some_write(lm: Any, rows: list[Tensor]) -> int:
     """A token that ends some rows early and others not, in the place of end-of-text."""
-    free = [plain_greedy(lm, row, 24, eos_id=lm.config.eos_token_id).tokens for row in rows]
+    free = [greedy(lm, row, 24, eos_id=lm.config.eos_token_id).tokens for row in rows]
     for token in range(lm.config.vocab_size):
         ends = [ids.index(token) for ids in free if token in ids[1:]]
         if 2 <= len(ends) < len(rows) and len(set(ends)) > 1:
@@ -71,7 +54,7 @@ def an_eos_that_some_write(lm: Any, rows: list[Tensor]) -> int:
 def test_a_batch_of_mixed_lengths_equals_each_row_alone(lm: Any) -> None:
     rows = rows_for(lm, LENGTHS)
     eos = lm.config.eos_token_id
-    expected = [plain_greedy(lm, row, 24, eos) for row in rows]
+    expected = [greedy(lm, row, 24, eos) for row in rows]
     assert len({tuple(row.tokens) for row in expected}) > 3, "the rows must differ to mean anything"
     assert batched(lm, rows, settings(), eos) == expected
     assert [batched(lm, [row], settings(), eos)[0] for row in rows] == expected
@@ -80,7 +63,7 @@ def test_a_batch_of_mixed_lengths_equals_each_row_alone(lm: Any) -> None:
 def test_rows_that_end_early_leave_and_change_nothing_for_the_rest(lm: Any) -> None:
     rows = rows_for(lm, LENGTHS)
     eos = an_eos_that_some_write(lm, rows)
-    expected = [plain_greedy(lm, row, 24, eos) for row in rows]
+    expected = [greedy(lm, row, 24, eos) for row in rows]
     assert {row.finished for row in expected} == {True, False}
     assert all((eos in row.tokens) == row.finished for row in expected)
     out = batched(lm, rows, settings(), eos)
@@ -107,7 +90,7 @@ def test_equals_transformers_generate(lm: Any) -> None:
     """The library's own loop on the same left-padded embeddings.
 
     Without the repetition penalty: given embeddings, 5.23 skips as many generated tokens of a row
-    as the row has padding. The rule itself is compared in test_sampling.
+    as the row has padding. The rule itself is compared in test_next_token.
     """
     rows = rows_for(lm, LENGTHS)
     eos = an_eos_that_some_write(lm, rows)
@@ -148,7 +131,7 @@ def test_each_row_keeps_its_own_limit(lm: Any) -> None:
     eos = lm.config.eos_token_id
     limits = torch.tensor([1, 9, 4])
     out = decode_batch(lm, embeddings, mask, limits, settings(), eos)
-    assert out == [plain_greedy(lm, row, int(n), eos) for row, n in zip(rows, limits, strict=True)]
+    assert out == [greedy(lm, row, int(n), eos) for row, n in zip(rows, limits, strict=True)]
     assert sum(not row.finished for row in out) >= 2
     assert all(row.finished or len(row.tokens) == n for row, n in zip(out, limits, strict=True))
 
@@ -164,7 +147,7 @@ def test_end_of_text_on_the_last_allowed_step_counts_as_finished(lm: Any) -> Non
 def test_never_empty(lm: Any) -> None:
     """Even where end-of-text is the likeliest first token, something is written."""
     rows = rows_for(lm, [4])
-    first = plain_greedy(lm, rows[0], 1, eos_id=lm.config.eos_token_id).tokens[0]
+    first = greedy(lm, rows[0], 1, eos_id=lm.config.eos_token_id).tokens[0]
     out = batched(lm, rows, settings(), eos_id=first)
     assert out[0].tokens and first not in out[0].tokens
 

@@ -11,31 +11,24 @@ from pipeline.common.errors import UserError
 from pipeline.dataset.story_dataset import Contexts
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.prompt import PromptBuilder
-from tests.captioning.setting import settings
+from tests.captioning.conftest import settings
+from tests.oracle import greedy
 
 SEEDS = list(range(7))
 
 
-@torch.no_grad()
 def plainly(
     generator: StoryGenerator, prompts: PromptBuilder, contexts: Contexts, i: int, prefix: bool
 ) -> Caption:
-    """One story, greedy, no cache, no padding: everything through the decoder at every step."""
-    images, texts = contexts.images[i, None], contexts.texts[i, None]
-    encoded = generator.encode(torch.from_numpy(images), torch.from_numpy(texts))
-    ids = prompts.prompt_ids(contexts.captions[i])
-    written: list[int] = []
-    while len(written) < 24:
-        sequence = generator.decoder.embed(
-            encoded.prefix if prefix else None, torch.tensor([ids + written])
+    """One story, greedy."""
+    with torch.no_grad():
+        encoded = generator.encode(
+            torch.from_numpy(contexts.images[[i]]), torch.from_numpy(contexts.texts[[i]])
         )
-        scores = generator.decoder.lm(inputs_embeds=sequence).logits[0, -1]
-        if not written:
-            scores[prompts.eos_id] = -torch.inf
-        written.append(int(scores.argmax()))
-        if written[-1] == prompts.eos_id:
-            break
-    return Caption(written, written[-1] == prompts.eos_id, [], prompts.decode(written))
+        ids = torch.tensor([prompts.prompt_ids(contexts.captions[i])])
+        before = generator.decoder.embed(encoded.prefix if prefix else None, ids)[0]
+    written = greedy(generator.decoder.lm, before, 24, prompts.eos_id)
+    return Caption(written.tokens, written.finished, [], prompts.decode(written.tokens))
 
 
 @pytest.mark.parametrize("prefix", [True, False])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.captioning.samples import Samples, read_samples, write_samples
@@ -79,9 +79,7 @@ def test_a_missing_or_damaged_file_says_what_to_do(tmp_path: Path) -> None:
             read_samples(path)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_damage_is_one_sentence(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "captions.h5"

@@ -11,7 +11,6 @@ import pytest
 
 from pipeline.cli.demo import address_of, has_screen, listen
 from pipeline.common.errors import UserError
-from tests.predict.conftest import model as model
 
 COMMAND = (sys.executable, "-m", "pipeline.cli", "demo", "--no-browser", "--port", "0")
 

@@ -11,9 +11,7 @@ import pytest
 
 from pipeline.cli.app import spread
 from tests.predict.conftest import CAPTIONS
-from tests.predict.conftest import model as model
 from tests.predict.conftest import pictures as pictures
-from tests.predict.conftest import teller as teller
 
 ROOT = Path(__file__).parents[2]
 

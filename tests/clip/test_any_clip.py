@@ -20,6 +20,7 @@ from pipeline.common.errors import UserError
 from pipeline.evaluation.judge import Judge
 from pipeline.features.cache import EncodeCache
 from pipeline.features.embed import CachedTexts
+from tests.world import jpeg
 
 TEXTS = ["", "She runs.", "The lamp on the table is still lit. " * 9, "naïve — 東京 🚂"]
 TOWERS = ("vision_config", "text_config")
@@ -64,9 +65,9 @@ def theirs(
     return unit(image), unit(text)
 
 
-def assert_alike(folder: Path, make_jpeg: Callable[..., bytes], **settings: Any) -> None:
+def assert_alike(folder: Path, **settings: Any) -> None:
     """Our embeddings of some pictures and captions are those of plain Transformers."""
-    pictures = [make_jpeg(seed, width=60 + 9 * seed) for seed in range(4)]
+    pictures = [jpeg(seed, width=60 + 9 * seed) for seed in range(4)]
     clip = load(folder, **settings)
     ours = clip.encode_images(np.stack([clip.preprocess(data) for data in pictures]))
     for mine, their in zip((ours, clip.encode_texts(TEXTS)), theirs(folder, pictures), strict=True):
@@ -104,9 +105,9 @@ def build(folder: Path, tiny_clip: Path, **changes: dict[str, Any]) -> Path:
     ids=lambda changes: " ".join(f"{k}={v}" for t in changes.values() for k, v in t.items()),
 )
 def test_other_shapes_and_activations(
-    tiny_clip: Path, tmp_path: Path, make_jpeg: Callable[..., bytes], changes: dict[str, Any]
+    tiny_clip: Path, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    assert_alike(build(tmp_path / "clip", tiny_clip, **changes), make_jpeg)
+    assert_alike(build(tmp_path / "clip", tiny_clip, **changes))
 
 
 # --- config.json
@@ -117,9 +118,7 @@ def fingerprints(folder: Path) -> list[str]:
     return [clip.fingerprint("image"), clip.fingerprint("text")]
 
 
-def test_a_config_that_leaves_defaults_out(
-    tiny_clip: Path, tmp_path: Path, make_jpeg: Callable[..., bytes]
-) -> None:
+def test_a_config_that_leaves_defaults_out(tiny_clip: Path, tmp_path: Path) -> None:
     """As Transformers 4 saved it: images of 224 pixels, 77 positions, 512 dimensions unsaid."""
     folder = build(
         tmp_path / "clip",
@@ -147,13 +146,11 @@ def test_a_config_that_leaves_defaults_out(
     clip = load(folder)
     assert (clip.dim, clip.folder.image_size, clip.folder.text_positions) == (512, 224, 77)
     np.testing.assert_array_equal(clip.encode_texts(TEXTS), expected)
-    assert_alike(folder, make_jpeg)
+    assert_alike(folder)
 
 
 @pytest.mark.parametrize("others", ["none", "null", "the default's"])
-def test_towers_under_their_old_names(
-    tiny_clip: Path, clip_copy: Path, make_jpeg: Callable[..., bytes], others: str
-) -> None:
+def test_towers_under_their_old_names(tiny_clip: Path, clip_copy: Path, others: str) -> None:
     """`vision_config_dict` alone, or beside `vision_config`, over which it has the last word."""
 
     def rename(config: dict[str, Any]) -> None:
@@ -167,7 +164,7 @@ def test_towers_under_their_old_names(
     edit_json(clip_copy / "config.json", rename)
     clip = load(clip_copy)
     assert (clip.dim, clip.folder.image_size) == (24, 32)
-    assert_alike(clip_copy, make_jpeg)
+    assert_alike(clip_copy)
     before = fingerprints(clip_copy)
     edit_json(
         clip_copy / "config.json", lambda c: c["vision_config_dict"].update(hidden_act="gelu")
@@ -201,27 +198,27 @@ def test_an_image_size_that_is_no_square_is_refused(clip_copy: Path, size: objec
 
 
 def test_the_published_configs_of_2021_read_captions_where_they_always_did(
-    tiny_clip: Path, clip_copy: Path, make_jpeg: Callable[..., bytes]
+    tiny_clip: Path, clip_copy: Path
 ) -> None:
     """They say `eos_token_id: 2`; the end token is the highest, and that is where CLIP reads."""
     expected = load(tiny_clip).encode_texts(TEXTS)
     edit_json(clip_copy / "config.json", lambda c: c["text_config"].update(eos_token_id=2))
     np.testing.assert_array_equal(load(clip_copy).encode_texts(TEXTS), expected)
-    assert_alike(clip_copy, make_jpeg)
+    assert_alike(clip_copy)
 
 
 def test_a_token_above_the_end_token_moves_the_place_in_old_configs_alone(
-    tiny_clip: Path, tmp_path: Path, make_jpeg: Callable[..., bytes]
+    tiny_clip: Path, tmp_path: Path
 ) -> None:
     vocabulary = json.loads((tiny_clip / "config.json").read_text())["text_config"]["vocab_size"]
     folder = build(tmp_path / "clip", tiny_clip, text_config={"vocab_size": vocabulary + 1})
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.add_tokens(["lamp"])
     tokenizer.save_pretrained(folder)
-    assert_alike(folder, make_jpeg)
+    assert_alike(folder)
     first = load(folder).encode_texts(TEXTS)
     edit_json(folder / "config.json", lambda c: c["text_config"].update(eos_token_id=2))
-    assert_alike(folder, make_jpeg)
+    assert_alike(folder)
     moved = np.abs(load(folder).encode_texts(TEXTS) - first).max(axis=1) > 1e-3
     assert moved.tolist() == ["lamp" in text for text in TEXTS]
 
@@ -255,7 +252,7 @@ def test_an_end_token_that_no_caption_ends_with_is_refused(clip_copy: Path) -> N
     ids=str,
 )
 def test_processors_are_honoured_as_transformers_does(
-    clip_copy: Path, make_jpeg: Callable[..., bytes], changes: dict[str, Any]
+    clip_copy: Path, changes: dict[str, Any]
 ) -> None:
     def change(processor: dict[str, Any]) -> None:
         processor.update(changes)
@@ -264,7 +261,7 @@ def test_processors_are_honoured_as_transformers_does(
 
     before = fingerprints(clip_copy)
     edit_json(clip_copy / "preprocessor_config.json", change)
-    assert_alike(clip_copy, make_jpeg)
+    assert_alike(clip_copy)
     silent = {"do_convert_rgb", "image_processor_type"} & changes.keys() or "gone" in str(changes)
     assert (fingerprints(clip_copy)[0] == before[0]) == bool(silent)
 
@@ -306,12 +303,10 @@ def test_processors_that_cannot_be_honoured_are_refused(
     assert said in sentence and sentence.startswith(start)
 
 
-def test_pad_and_squash_need_no_crop_of_the_processor(
-    clip_copy: Path, make_jpeg: Callable[..., bytes]
-) -> None:
+def test_pad_and_squash_need_no_crop_of_the_processor(clip_copy: Path) -> None:
     def fitted() -> list[np.ndarray]:
         fits = ("pad", "squash")
-        return [load(clip_copy, image_fit=fit).preprocess(make_jpeg(1)) for fit in fits]
+        return [load(clip_copy, image_fit=fit).preprocess(jpeg(1)) for fit in fits]
 
     plain = fitted()
     edit_json(
@@ -348,11 +343,9 @@ def test_a_judge_without_a_tokenizer_is_refused_before_captions_are_written(
         judge.look_at(tmp_path / "frames.parquet", np.zeros((1, 32), np.uint8))
 
 
-def test_a_model_of_grey_images_is_refused(
-    tiny_clip: Path, tmp_path: Path, make_jpeg: Callable[..., bytes]
-) -> None:
+def test_a_model_of_grey_images_is_refused(tiny_clip: Path, tmp_path: Path) -> None:
     folder = build(tmp_path / "clip", tiny_clip, vision_config={"num_channels": 1})
-    pixels = load(tiny_clip).preprocess(make_jpeg(1))[None]
+    pixels = load(tiny_clip).preprocess(jpeg(1))[None]
     assert "1 channels" in refused(folder, lambda clip: clip.encode_images(pixels))
 
 

@@ -1,7 +1,4 @@
 import json
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from pipeline.clip.frozen import FrozenClip
 from pipeline.common.errors import UserError
+from tests.processes import python
+from tests.world import jpeg
 
 SAMPLE_CLIP = Path(__file__).parents[2] / "data" / "sample" / "clip"
 CPU = torch.device("cpu")
@@ -27,8 +26,8 @@ def clip(tiny_clip: Path) -> FrozenClip:
 
 
 @pytest.fixture(scope="module")
-def pixels(clip: FrozenClip, make_jpeg: Callable[..., bytes]) -> np.ndarray:
-    return np.stack([clip.preprocess(make_jpeg(i)) for i in range(20)])
+def pixels(clip: FrozenClip) -> np.ndarray:
+    return np.stack([clip.preprocess(jpeg(i)) for i in range(20)])
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +55,13 @@ def test_golden_pooler_output_is_projected_once(reference, tiny_clip: Path) -> N
     torch.testing.assert_close(text, text_by_hand, rtol=0, atol=0)
 
 
-def test_images_are_embedded_as_transformers_does(clip, reference, make_jpeg, tiny_clip) -> None:
+def test_images_are_embedded_as_transformers_does(clip, reference, tiny_clip) -> None:
     import io
 
     from PIL import Image
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-    data = [make_jpeg(i, width=60 + i) for i in range(11)]
+    data = [jpeg(i, width=60 + i) for i in range(11)]
     ours = clip.encode_images(np.stack([clip.preprocess(d) for d in data]))
     processor = CLIPImageProcessorPil.from_pretrained(tiny_clip)
     values = processor([Image.open(io.BytesIO(d)) for d in data], return_tensors="pt")
@@ -213,7 +212,7 @@ def test_fingerprint_and_width_need_no_torch(tiny_clip: Path) -> None:
         "clip.fingerprint('image'), clip.fingerprint('text'), clip.dim;"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert python("-c", code).returncode == 0
 
 
 def test_an_encoder_is_rebuilt_from_what_it_says(clip_copy: Path) -> None:

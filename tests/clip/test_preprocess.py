@@ -1,7 +1,6 @@
 import io
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,8 @@ from PIL import ExifTags, Image
 from pipeline.clip.folder import find_clip
 from pipeline.clip.preprocess import FITS, ImagePreprocessor
 from pipeline.common.errors import UserError
+from tests.images.image_files import encoded
+from tests.world import jpeg
 
 OPENAI = {
     "crop_size": 224,
@@ -28,19 +29,13 @@ OPENAI = {
 """As published with openai/clip-vit-base-patch32."""
 
 
-def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind)
-    return stream.getvalue()
-
-
 def normalised(preprocess: ImagePreprocessor, pixels: np.ndarray) -> np.ndarray:
     mean, std = (np.array(part)[:, None, None] for part in (preprocess.mean, preprocess.std))
     return (pixels * preprocess.scale - mean) / std
 
 
 @given(width=st.integers(16, 400), height=st.integers(16, 400), seed=st.integers(0, 9))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_crop_equals_transformers(width: int, height: int, seed: int) -> None:
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
@@ -114,7 +109,7 @@ def test_a_sliver_takes_little_memory(fit: str, size: tuple[int, int]) -> None:
     edge=st.sampled_from([224, 256]),
     seed=st.integers(0, 9),
 )
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_of_a_sliver_the_same_middle_is_cut_out(
     short: int, times: float, lying: bool, edge: int, seed: int
 ) -> None:
@@ -141,9 +136,9 @@ def test_an_image_is_seen_upright_and_on_white() -> None:
     assert (pixels[:, 100:] == 255).all()
 
 
-def test_undecodable_bytes_are_a_clear_error(make_jpeg: Callable[..., bytes]) -> None:
+def test_undecodable_bytes_are_a_clear_error() -> None:
     preprocess = ImagePreprocessor.from_config(OPENAI, "crop", 224)
-    data = make_jpeg(0)
+    data = jpeg(0)
     for broken in (b"", b"not an image", data[: len(data) // 2]):
         with pytest.raises(UserError, match="cannot be decoded"):
             preprocess(broken)

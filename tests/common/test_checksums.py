@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.checksums import SUMS_FILE, check_file, check_folder, replacing_folder
@@ -45,9 +45,7 @@ def test_a_folder_is_replaced_whole_or_left_as_it_was(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [folder]
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_whatever_is_damaged_is_one_sentence(tmp_path: Path, data: st.DataObject) -> None:
     folder = write(tmp_path / "eval")

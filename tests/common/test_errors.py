@@ -1,9 +1,7 @@
-import subprocess
-import sys
-
 import pytest
 
 from pipeline.common.errors import UserError, exit_cleanly, reason
+from tests.processes import python
 
 
 def test_success_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,7 +31,7 @@ def test_interrupt_is_130_and_says_how_to_go_on(capsys: pytest.CaptureFixture[st
 
 def test_a_bug_keeps_its_traceback() -> None:
     code = "from pipeline.common.errors import exit_cleanly\nexit_cleanly(lambda: 1 / 0)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = python("-c", code)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "ZeroDivisionError" in done.stderr

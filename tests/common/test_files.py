@@ -3,15 +3,13 @@ import json
 import os
 import shutil
 import stat
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.common.errors import UserError
@@ -24,8 +22,8 @@ from pipeline.common.files import (
     write_jsonl,
     writing,
 )
+from tests.processes import python
 
-ROOT = Path(__file__).parents[2]
 posix = pytest.mark.skipif(os.name != "posix", reason="rights and limits are POSIX's")
 
 
@@ -71,7 +69,6 @@ JSON = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(content=JSON)
 def test_json_comes_back_as_it_went(tmp_path: Path, content: object) -> None:
     write_json(tmp_path / "x.json", content)
@@ -151,13 +148,7 @@ assert not left, left
 @posix
 def test_every_writer_says_in_a_sentence_that_there_is_no_room(tmp_path: Path) -> None:
     """A limit on the size of files stands for a full disk: libraries meet both in one way."""
-    done = subprocess.run(
-        [sys.executable, "-c", WRITERS],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    done = python("-c", WRITERS, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     names = [line.split(" cannot be written (file too large")[0] for line in lines]

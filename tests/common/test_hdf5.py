@@ -5,7 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from pipeline.common.files import UnreadableError
 from pipeline.common.hdf5 import SEAL_BYTES, open_sealed, sealed_bytes
@@ -45,9 +45,7 @@ def test_a_sealed_file_is_one_that_any_reader_opens(tmp_path: Path) -> None:
 WHOLE = sealed_bytes({"text": TEXTS, "n": np.arange(5)}, {"version": 2})
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300)
 @given(damaged(WHOLE))
 def test_damage_is_found_before_the_library_sees_it(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "damaged.h5"

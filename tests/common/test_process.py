@@ -11,16 +11,15 @@ from pathlib import Path
 
 import psutil
 import pytest
-from ruamel.yaml import YAML
 
 from pipeline.params.yaml import read_yaml
+from tests.processes import ROOT, write_params
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(os.name != "posix", reason="signals of POSIX"),
 ]
 
-ROOT = Path(__file__).resolve().parents[2]
 STOPPED = "stopped: finished work is kept; run the same command to go on"
 DOWNLOAD = [sys.executable, "-m", "stages.download", "--out", "raw"]
 SECONDS = 60.0
@@ -37,9 +36,8 @@ time.sleep(600)
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where `download` draws stories for minutes, in processes of its own."""
-    params = read_yaml(ROOT / "params.yaml")
-    params["dataset"]["sample"]["stories"] = 5000
-    YAML(typ="safe", pure=True).dump(params, tmp_path / "params.yaml")
+    sample = read_yaml(ROOT / "params.yaml")["dataset"]["sample"]
+    write_params(tmp_path, dataset={"sample": sample | {"stories": 5000}})
     return tmp_path
 
 

@@ -3,11 +3,11 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.processes import ROOT, python
+
 COUNTS = """
 import time
 import pipeline.common.progress
@@ -22,10 +22,8 @@ with pipeline.common.progress.progress_bar(desc="count", total=2000, unit="item"
 
 
 def test_a_log_has_a_line_now_and_then():
-    done = subprocess.run(
-        [sys.executable, "-c", COUNTS], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "half of it\n"
+    done = python("-c", COUNTS)
+    assert (done.returncode, done.stdout) == (0, "half of it\n")
     assert "\r" not in done.stderr
     lines = done.stderr.splitlines()
     assert all(line.startswith("count: ") for line in lines), lines

@@ -1,12 +1,12 @@
 """A stage's signature is its command line."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pipeline.common.stage import Inputs, call_stage
+from tests.processes import python
 
 CODE = """
 from pathlib import Path
@@ -25,8 +25,7 @@ ARGUMENTS = "--frames f.parquet --splits s.json --images i --texts t --out a/b".
 
 
 def train(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-c", CODE, *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
+    return python("-c", CODE, *arguments)
 
 
 def test_options_are_the_parameters_and_the_fields_of_a_dataclass() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.errors import UserError
@@ -39,9 +39,7 @@ def test_a_view_is_saved_as_what_it_shows(tmp_path: Path) -> None:
     assert torch.equal(tensors["y"], TENSORS["weight"][:, 1])
 
 
-@settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=400)
 @given(data=st.data())
 def test_any_damage_is_one_sentence_or_changes_nothing(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "file"

@@ -11,6 +11,7 @@ from pipeline.clip.frozen import FrozenClip
 from pipeline.compute.packed_linear import pack_frozen
 from pipeline.model.language_model import load_language_model
 from pipeline.pretrained.folder import find_pretrained
+from tests.world import jpeg
 
 REFUSED = {
     "no bfloat16 kernels": [torch.bfloat16],
@@ -25,12 +26,12 @@ in_precision = pytest.mark.parametrize("precision", CLOSE)
 
 @as_processor
 @in_precision
-def test_clip(tiny_clip: Path, make_jpeg, refuse_packing, refused, precision: str) -> None:
+def test_clip(tiny_clip: Path, refuse_packing, refused, precision: str) -> None:
     texts = ["Mara opens the door.", "In the kitchen Tom pours the tea; he does not look up."]
 
     def embed() -> list[np.ndarray]:
         clip = FrozenClip.load(str(tiny_clip), precision=precision, batch_size=4)
-        images = np.stack([clip.preprocess(make_jpeg(seed)) for seed in range(3)])
+        images = np.stack([clip.preprocess(jpeg(seed)) for seed in range(3)])
         return [clip.encode_images(images), clip.encode_texts(texts)]
 
     here = embed()

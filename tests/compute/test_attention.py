@@ -40,7 +40,7 @@ def expected(query, key, value, mask, causal: bool, scaling: float | None) -> to
     return attended.transpose(1, 2)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     batch=st.integers(1, 3),
     heads=st.integers(1, 3),

@@ -1,6 +1,4 @@
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ from pipeline.compute.device import (
     pick_dtype,
     resolve_precision,
 )
+from tests.processes import python
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -74,7 +73,7 @@ def test_resolving_a_precision_does_not_import_torch() -> None:
         "device.NVIDIA_NODES = (Path('/nowhere'),); device.resolve_precision('auto');"
         "assert 'torch' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert python("-c", code).returncode == 0
 
 
 def test_make_deterministic_repeats_every_generator() -> None:

@@ -1,9 +1,10 @@
 """The allocator's setting is taken, and computing goes on as before."""
 
-import subprocess
 import sys
 
 import pytest
+
+from tests.processes import python
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a setting of glibc")
@@ -15,4 +16,4 @@ def test_freed_memory_is_kept() -> None:
         "done = keep_freed_memory()\n"
         "sys.exit(done != hasattr(ctypes.CDLL(None), 'mallopt') or bytes(2**26) != bytes(2**26))"
     )
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert python("-c", code).returncode == 0

@@ -31,7 +31,7 @@ def assert_same_as_plain(plain: nn.Module, x: torch.Tensor) -> PackedLinear:
     return packed
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     rows=st.lists(st.integers(1, 5), min_size=1, max_size=3),
     width=st.integers(1, 40),

@@ -33,7 +33,7 @@ def test_carved_is_80_10_10_of_train() -> None:
     assert all(name.startswith("train-") for part in PARTS for name in splits[part])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     lengths=st.lists(st.integers(1, 25), min_size=40, max_size=120),
     k=st.integers(1, 8),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.common.errors import UserError
@@ -31,7 +31,6 @@ def cut(world: Any) -> Any:
     return cut
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 9), max_size=12),
     st.integers(1, 5),

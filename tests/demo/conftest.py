@@ -1,13 +1,9 @@
 """A model of random weights and the data of its run, as the stages leave them."""
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
@@ -15,15 +11,9 @@ from pipeline.common.checksums import write_sums
 from pipeline.common.files import write_jsonl
 from pipeline.demo.server import Demo, make_app
 from pipeline.demo.stories import Examples, TrainingFrames
-from pipeline.features.store import write_shard
 from pipeline.predict.storyteller import Storyteller
-from pipeline.stories.frames import FRAMES_SCHEMA, content_key
-from pipeline.stories.schema import write_stories
-from tests.conftest import jpeg
 from tests.predict.conftest import K
-from tests.predict.conftest import model as model
-from tests.predict.conftest import teller as teller
-from tests.stories.story_rows import story_row
+from tests.world import jpeg, write_features, write_world
 
 ADDRESS = "http://127.0.0.1:8765"
 TRAIN, FRAMES = 6, 4
@@ -43,49 +33,17 @@ def picture(story: int, frame: int) -> bytes:
 @pytest.fixture(scope="session")
 def data(teller: Storyteller, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data folder of a run: six stories to train and validate on, three to test."""
-    folder = tmp_path_factory.mktemp("demo") / "data"
-    for split, first, count in (("train", 0, TRAIN), ("test", 20, 3)):
-        stories = [
-            [{"bytes": picture(first + n, i), "path": None} for i in range(FRAMES)]
+    stories = {
+        split: {
+            f"{split}-{n}": [(picture(first + n, i), caption(first + n, i)) for i in range(FRAMES)]
             for n in range(count)
-        ]
-        rows = (story_row(f"{split}-{n}", FRAMES, images=own) for n, own in enumerate(stories))
-        write_stories(rows, folder / "raw" / split)
-    frames = [
-        {
-            "split": "train",
-            "story_id": f"train-{story}",
-            "frame_index": frame,
-            "n_frames": FRAMES,
-            "caption": caption(story, frame),
-            "image_file": "train/00000.parquet",
-            "image_row": story,
-            "image_index": frame,
-            "image_key": content_key(picture(story, frame)),
-            "caption_key": content_key(caption(story, frame).encode()),
         }
-        for story in range(TRAIN)
-        for frame in range(FRAMES)
-    ]
-    (folder / "stories").mkdir()
-    pq.write_table(
-        pa.Table.from_pylist(frames, schema=FRAMES_SCHEMA), folder / "stories" / "frames.parquet"
-    )
-    ids = [f"train-{story}" for story in range(TRAIN)]
-    (folder / "stories" / "splits.json").write_text(
-        json.dumps({"train": ids[:-1], "val": ids[-1:], "test": ["test-0", "test-1", "test-2"]})
-    )
-    clip = teller.clip
-    pictures = [picture(frame["image_row"], frame["frame_index"]) for frame in frames]
-    vectors = {
-        "image": clip.encode_images(np.stack([clip.preprocess(part) for part in pictures])),
-        "text": clip.encode_texts([frame["caption"] for frame in frames]),
+        for split, first, count in (("train", 0, TRAIN), ("test", 20, 3))
     }
-    for modality, key in (("image", "image_key"), ("text", "caption_key")):
-        keys = np.frombuffer(b"".join(frame[key] for frame in frames), np.uint8).reshape(-1, 32)
-        attributes = clip.settings(modality) | {"fingerprint": clip.fingerprint(modality)}
-        shard = folder / "features" / modality / "00000.h5"
-        write_shard(shard, keys, vectors[modality], attributes)
+    ids = list(stories["train"])
+    splits = {"train": ids[:-1], "val": ids[-1:], "test": list(stories["test"])}
+    folder = tmp_path_factory.mktemp("demo") / "data"
+    write_features(write_world(folder, **stories, splits=splits), teller.clip)
     write_jsonl(folder / "eval" / "predictions.jsonl", (_prediction(n) for n in range(3)))
     write_sums(folder / "eval")
     return folder

@@ -22,10 +22,10 @@ from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from pipeline.demo.server import CAPTIONS, NEIGHBOURS, Demo, make_app
 from pipeline.predict.storyteller import Storyteller
-from tests.conftest import jpeg
 from tests.demo.conftest import ATTACK
 from tests.predict.conftest import CAPTIONS as WORDS
 from tests.predict.conftest import K
+from tests.world import jpeg
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [

@@ -19,10 +19,10 @@ from pipeline.demo.server import BUG, CAPTIONS, NEIGHBOURS, Demo, make_app
 from pipeline.demo.stories import Examples, TrainingFrames
 from pipeline.demo.uploads import MAX_CAPTION, MAX_PICTURE_BYTES
 from pipeline.predict.storyteller import Storyteller
-from tests.conftest import jpeg
 from tests.demo.conftest import ATTACK, FRAMES, TRAIN, Visit, caption, picture
 from tests.predict.conftest import CAPTIONS as WORDS
 from tests.predict.conftest import K
+from tests.world import jpeg
 
 PICTURES = [jpeg(100 + number) for number in range(K)]
 

@@ -1,7 +1,7 @@
 """Diversity by hand, and self-BLEU against one sacrebleu call per caption."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 
@@ -43,7 +43,6 @@ captions = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(captions)
 def test_equal_to_a_call_of_sacrebleu_for_every_caption(texts: list[list[str]]) -> None:
     theirs = []

@@ -1,10 +1,8 @@
-"""The whole evaluation on a tiny world, against one story at a time by the plainest means."""
+"""The whole evaluation on a tiny setting, against one story at a time by the plainest means."""
 
 import json
-import math
 import os
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,8 @@ from pipeline.evaluation.judge import Judge
 from pipeline.evaluation.metrics import HEADLINE, OF_A_ROW, OF_A_SPLIT
 from pipeline.evaluation.references import ROWS, derangement
 from pipeline.evaluation.scorer import CaptionScorer
-from pipeline.params import GenerateParams
+from tests.evaluation.conftest import GENERATE
+from tests.oracle import cosine, token_nll
 
 VAL = ["s1", "s2", "s3", "s4"]
 TEST = ["s11", "s10", "s5", "s6", "s7", "s8", "s9"]
@@ -31,39 +30,34 @@ Made = tuple[dict[str, dict[str, float]], list[dict[str, Any]], Path]
 
 
 @pytest.fixture(scope="module")
-def made(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Made:
+def made(setting: Any, tmp_path_factory: pytest.TempPathFactory) -> Made:
     out = tmp_path_factory.mktemp("out")
-    metrics = world.evaluate(out, VAL, TEST)
+    metrics = setting.evaluate(out, VAL, TEST)
     lines = (out / "eval/predictions.jsonl").read_text(encoding="utf-8").splitlines()
     return metrics, [json.loads(line) for line in lines], out
 
 
-def story(world: Any, name: str) -> list[dict[str, Any]]:
+def story(setting: Any, name: str) -> list[dict[str, Any]]:
     """The frames of a story, in order."""
-    rows: list[dict[str, Any]] = world.frames.filter(
-        pc.equal(world.frames.column("story_id"), name)
+    rows: list[dict[str, Any]] = setting.frames.filter(
+        pc.equal(setting.frames.column("story_id"), name)
     ).to_pylist()
     return rows
 
 
-def image(world: Any, frame: dict[str, Any]) -> NDArray[np.float32]:
-    embedding: NDArray[np.float32] = world.images.lookup([frame["image_key"]])[0]
+def image(setting: Any, frame: dict[str, Any]) -> NDArray[np.float32]:
+    embedding: NDArray[np.float32] = setting.images.lookup([frame["image_key"]])[0]
     return embedding
 
 
-def text(world: Any, caption: str) -> NDArray[np.float32]:
-    embedding: NDArray[np.float32] = world.clip.encode_texts([caption])[0]
+def text(setting: Any, caption: str) -> NDArray[np.float32]:
+    embedding: NDArray[np.float32] = setting.clip.encode_texts([caption])[0]
     return embedding
 
 
-def score(world: Any, caption: str, target: NDArray[np.float32]) -> float:
+def score(setting: Any, caption: str, target: NDArray[np.float32]) -> float:
     """Of one caption; an untrained decoder also writes empty ones, which count 0."""
-    return plain_cosine(text(world, caption), target) if caption else 0.0
-
-
-def plain_cosine(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    return float(a @ b / math.sqrt(a @ a) / math.sqrt(b @ b))
+    return cosine(text(setting, caption), target) if caption else 0.0
 
 
 def full(made: Made) -> dict[str, Any]:
@@ -71,15 +65,15 @@ def full(made: Made) -> dict[str, Any]:
     return content
 
 
-def test_the_files_hold_every_row_and_metric(world: Any, made: Made) -> None:
+def test_the_files_hold_every_row_and_metric(setting: Any, made: Made) -> None:
     metrics, _, out = made
     assert json.loads((out / "m.json").read_text()) == metrics
     content = full(made)
     tokenizer = content["settings"].pop("tokenizer")
     assert tokenizer.startswith("13a, lower case")
     assert content["settings"] == {
-        "clip": world.clip.folder.model,
-        "judge": world.judge.folder.model,
+        "clip": setting.clip.folder.model,
+        "judge": setting.judge.folder.model,
         "clip_prefix": "",
         "draws": 10_000,
         "level": 0.95,
@@ -116,15 +110,15 @@ def test_the_truth_is_the_best_caption(made: Made) -> None:
         assert value["ground_truth"]["rouge_l"] == 1.0
 
 
-def test_every_prediction_is_recorded(world: Any, made: Made) -> None:
+def test_every_prediction_is_recorded(setting: Any, made: Made) -> None:
     metrics, records, _ = made
     assert [(record["split"], record["story_id"]) for record in records] == [
         *(("val", name) for name in VAL),
         *(("test", name) for name in TEST),
     ]
-    every = {frame["caption"]: frame for frame in world.frames.to_pylist()}
+    every = {frame["caption"]: frame for frame in setting.frames.to_pylist()}
     for record in records:
-        captions, frames = record["captions"], story(world, record["story_id"])
+        captions, frames = record["captions"], story(setting, record["story_id"])
         assert record["context"] == [frame["caption"] for frame in frames[:K]]
         at = {"file": "test/00000.parquet", "row": frames[K]["image_row"]}
         assert record["context_images"] == [{**at, "index": i} for i in range(K)]
@@ -149,32 +143,32 @@ def test_every_prediction_is_recorded(world: Any, made: Made) -> None:
     assert metrics["test"]["clip_cosine"] == pytest.approx(np.mean(scores), abs=2e-6)
 
 
-def test_the_judge_sees_the_target_image_itself(world: Any, made: Made) -> None:
+def test_the_judge_sees_the_target_image_itself(setting: Any, made: Made) -> None:
     """Against the judge run over the picture of one story at a time."""
     from pipeline.features.sources import stream_images
 
-    place = {(f["story_id"], f["frame_index"]): i for i, f in enumerate(world.frames.to_pylist())}
+    place = {(f["story_id"], f["frame_index"]): i for i, f in enumerate(setting.frames.to_pylist())}
     for record in made[1]:
         row = np.array([place[record["story_id"], K]])
-        (target,) = stream_images(world.raw, world.frames_path, row)
-        pixels = world.judge.preprocess(target.data)[None]
-        seen = world.judge.encode_images(pixels)[0]
+        (target,) = stream_images(setting.files.raw, setting.files.frames, row)
+        pixels = setting.judge.preprocess(target.data)[None]
+        seen = setting.judge.encode_images(pixels)[0]
         for name, caption in record["captions"].items():
-            said = world.judge.encode_texts([caption])[0] if caption else np.zeros_like(seen)
-            expected = plain_cosine(said, seen) if caption else 0.0
+            said = setting.judge.encode_texts([caption])[0] if caption else np.zeros_like(seen)
+            expected = cosine(said, seen)
             assert record["judge_scores"][name] == pytest.approx(expected, abs=2e-3)
         assert record["judge_score"] == record["judge_scores"]["model"]
 
 
-def test_ranks_and_scores_of_the_model_by_a_plain_search(world: Any, made: Made) -> None:
+def test_ranks_and_scores_of_the_model_by_a_plain_search(setting: Any, made: Made) -> None:
     for split, ids in (("val", VAL), ("test", TEST)):
-        targets = np.stack([image(world, story(world, name)[K]) for name in ids])
+        targets = np.stack([image(setting, story(setting, name)[K]) for name in ids])
         ranks = []
         for record in (r for r in made[1] if r["split"] == split):
             own = ids.index(record["story_id"])
             caption = record["prediction"]
             if caption:
-                cosines = [plain_cosine(text(world, caption), target) for target in targets]
+                cosines = [cosine(text(setting, caption), target) for target in targets]
                 place = sorted(range(len(ids)), key=lambda i: -cosines[i]).index(own) + 1
             else:
                 place = len(ids)
@@ -189,17 +183,17 @@ def test_ranks_and_scores_of_the_model_by_a_plain_search(world: Any, made: Made)
 
 
 def test_a_second_run_encodes_nothing_and_writes_the_same_bytes(
-    world: Any, made: Made, tmp_path: Path
+    setting: Any, made: Made, tmp_path: Path
 ) -> None:
     """The first with an encode cache of its own: the same numbers, not only the same cache."""
     home = Path(os.environ["STORYCACHE_HOME"])
 
     def run(out: Path) -> dict[Path, int]:
         encoders = {
-            "scorer": CaptionScorer(world.clip, ""),
-            "judge": Judge(world.judge, "", world.raw),
+            "scorer": CaptionScorer(setting.clip, ""),
+            "judge": Judge(setting.judge, "", setting.files.raw),
         }
-        world.evaluate(out, VAL, TEST, **encoders)
+        setting.evaluate(out, VAL, TEST, **encoders)
         written = sorted(path.name for path in (out / "eval").iterdir())
         assert len(written) == 9
         for name in ("m.json", *(f"eval/{name}" for name in written)):
@@ -212,8 +206,8 @@ def test_a_second_run_encodes_nothing_and_writes_the_same_bytes(
     assert not list(tmp_path.rglob("*.partial"))
 
 
-def test_without_a_judge_its_figures_are_left_out(world: Any, made: Made, tmp_path: Path) -> None:
-    got = world.evaluate(tmp_path, VAL, [], judge=None)["val"]
+def test_without_a_judge_its_figures_are_left_out(setting: Any, made: Made, tmp_path: Path) -> None:
+    got = setting.evaluate(tmp_path, VAL, [], judge=None)["val"]
     assert got == {name: value for name, value in made[0]["val"].items() if name != "judge_lift"}
     content = json.loads((tmp_path / "eval/metrics_full.json").read_text())
     assert content["settings"]["judge"] is None
@@ -222,23 +216,23 @@ def test_without_a_judge_its_figures_are_left_out(world: Any, made: Made, tmp_pa
 
 
 @pytest.mark.parametrize("split", ["val", "test"])
-def test_scores_equal_a_plain_implementation(world: Any, made: Made, split: str) -> None:
+def test_scores_equal_a_plain_implementation(setting: Any, made: Made, split: str) -> None:
     metrics, records, _ = made
     ids = {"val": VAL, "test": TEST}[split]
     predictions = {r["story_id"]: r["prediction"] for r in records if r["split"] == split}
-    order = derangement(len(ids), world.subject.seed)
+    order = derangement(len(ids), setting.subject.seed)
     sums = dict.fromkeys(("model", "ground_truth", "copy_last", "shuffled"), 0.0)
     clipscores = 0.0
     for i, name in enumerate(ids):
-        frames = story(world, name)
-        target = image(world, frames[K])
+        frames = story(setting, name)
+        target = image(setting, frames[K])
         captions = {
             "model": predictions[name],
             "ground_truth": frames[K]["caption"],
             "copy_last": frames[K - 1]["caption"],
-            "shuffled": story(world, ids[order[i]])[K]["caption"],
+            "shuffled": story(setting, ids[order[i]])[K]["caption"],
         }
-        cosines = {row: score(world, c, target) for row, c in captions.items()}
+        cosines = {row: score(setting, c, target) for row, c in captions.items()}
         clipscores += 2.5 * max(cosines["model"], 0)
         for row, value in cosines.items():
             sums[row] += value
@@ -256,50 +250,48 @@ def test_scores_equal_a_plain_implementation(world: Any, made: Made, split: str)
     assert got["distinct"] == pytest.approx(len(set(predictions.values())) / len(ids), abs=1e-6)
 
 
-def context_vectors(world: Any, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def context_vectors(setting: Any, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Embeddings of a story's context images and of its captions, [K, D] each."""
-    context = story(world, name)[:K]
-    images = np.stack([image(world, frame) for frame in context])
-    return images, world.texts.lookup([frame["caption_key"] for frame in context])
+    context = story(setting, name)[:K]
+    images = np.stack([image(setting, frame) for frame in context])
+    return images, setting.texts.lookup([frame["caption_key"] for frame in context])
 
 
 @torch.no_grad()
 def plain_nll(
-    world: Any, prompt_of: str, prefix_of: str | None, hide: tuple[Any, Any] = (None, None)
+    setting: Any, prompt_of: str, prefix_of: str | None, hide: tuple[Any, Any] = (None, None)
 ) -> tuple[float, int]:
     """Nats and tokens of a story's target, by one forward over its whole sequence.
 
     `hide` puts one vector in the place of every image's or every caption's embedding.
     """
-    generator, prompts = world.subject.generator, world.subject.prompts
-    captions = [frame["caption"] for frame in story(world, prompt_of)]
+    generator, prompts = setting.subject.generator, setting.subject.prompts
+    captions = [frame["caption"] for frame in story(setting, prompt_of)]
     prompt, target = prompts.example_ids(captions[:K], captions[K])
-    prefix, length = None, 0
+    prefix = None
     if prefix_of is not None:
-        vectors = context_vectors(world, prefix_of)
+        vectors = context_vectors(setting, prefix_of)
         shown = [
             np.stack([hidden] * K) if hidden is not None else own
             for own, hidden in zip(vectors, hide, strict=True)
         ]
-        prefix = generator.encode(*(torch.from_numpy(part)[None] for part in shown)).prefix
-        length = prefix.shape[1]
-    sequence = generator.decoder.embed(prefix, torch.tensor([prompt + target]))
-    scores = generator.decoder.lm(inputs_embeds=sequence).logits[0].log_softmax(-1)
-    first = length + len(prompt) - 1
-    nats = -sum(float(scores[first + i, token]) for i, token in enumerate(target))
-    return nats, len(target)
+        prefix = generator.encode(*(torch.from_numpy(part)[None] for part in shown)).prefix[0]
+    nats = token_nll(generator.decoder.lm, prefix, prompt, target)
+    return float(nats.sum()), len(target)
 
 
-def test_likelihoods_equal_a_plain_implementation(world: Any, made: Made) -> None:
-    order = derangement(len(TEST), world.subject.seed)
-    contexts = [context_vectors(world, name) for name in TEST]
+def test_likelihoods_equal_a_plain_implementation(setting: Any, made: Made) -> None:
+    order = derangement(len(TEST), setting.subject.seed)
+    contexts = [context_vectors(setting, name) for name in TEST]
     no_image, no_text = (np.concatenate(part).mean(axis=0) for part in zip(*contexts, strict=True))
     conditions = {
-        "nll": [plain_nll(world, name, name) for name in TEST],
-        "nll_other_prefix": [plain_nll(world, name, TEST[order[i]]) for i, name in enumerate(TEST)],
-        "nll_images_only": [plain_nll(world, name, name, (None, no_text)) for name in TEST],
-        "nll_texts_only": [plain_nll(world, name, name, (no_image, None)) for name in TEST],
-        "nll_no_prefix": [plain_nll(world, name, None) for name in TEST],
+        "nll": [plain_nll(setting, name, name) for name in TEST],
+        "nll_other_prefix": [
+            plain_nll(setting, name, TEST[order[i]]) for i, name in enumerate(TEST)
+        ],
+        "nll_images_only": [plain_nll(setting, name, name, (None, no_text)) for name in TEST],
+        "nll_texts_only": [plain_nll(setting, name, name, (no_image, None)) for name in TEST],
+        "nll_no_prefix": [plain_nll(setting, name, None) for name in TEST],
     }
     got = {
         name: figure["value"] for name, figure in full(made)["splits"]["test"]["figures"].items()
@@ -336,21 +328,21 @@ def test_histograms_count_every_story_in_every_row(made: Made) -> None:
 
 
 def test_chunks_change_nothing(
-    world: Any, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    setting: Any, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stories come in chunks to bound memory; how many at a time must not be seen in the result."""
     chunks = stories_module.SplitStories.chunks
     monkeypatch.setattr(
         stories_module.SplitStories, "chunks", lambda self, stories=3: chunks(self, 3)
     )
-    assert world.evaluate(tmp_path, VAL, TEST) == made[0]
+    assert setting.evaluate(tmp_path, VAL, TEST) == made[0]
 
 
 def test_pools_change_only_what_compares_captions_with_each_other(
-    world: Any, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    setting: Any, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluate_module, "CAPTION_POOL", 3)
-    world.evaluate(tmp_path, VAL, TEST)
+    setting.evaluate(tmp_path, VAL, TEST)
     within_pools = {"cider_d", "distinct_1", "distinct_2", "self_bleu"}
     content = json.loads((tmp_path / "eval/metrics_full.json").read_text())
     for split, summary in full(made)["splits"].items():
@@ -361,22 +353,20 @@ def test_pools_change_only_what_compares_captions_with_each_other(
             assert changed <= within_pools, row
 
 
-def test_a_nucleus_sample_is_reproducible(
-    world: Any, tmp_path: Path, generate_settings: Callable[..., GenerateParams]
-) -> None:
-    params = generate_settings(strategy="nucleus", temperature=2.0)
-    first = world.evaluate(tmp_path / "a", VAL, [], generate=params)
-    assert world.evaluate(tmp_path / "b", VAL, [], generate=params) == first
+def test_a_nucleus_sample_is_reproducible(setting: Any, tmp_path: Path) -> None:
+    params = GENERATE.model_copy(update={"strategy": "nucleus", "temperature": 2.0})
+    first = setting.evaluate(tmp_path / "a", VAL, [], generate=params)
+    assert setting.evaluate(tmp_path / "b", VAL, [], generate=params) == first
 
 
-def test_a_prefix_for_clip_reaches_every_row(world: Any, made: Made, tmp_path: Path) -> None:
-    scorer = CaptionScorer(world.clip, "A photo depicts")
-    got = world.evaluate(tmp_path, VAL, [], scorer=scorer)["val"]
+def test_a_prefix_for_clip_reaches_every_row(setting: Any, made: Made, tmp_path: Path) -> None:
+    scorer = CaptionScorer(setting.clip, "A photo depicts")
+    got = setting.evaluate(tmp_path, VAL, [], scorer=scorer)["val"]
     expected = np.mean(
         [
-            plain_cosine(
-                text(world, f"A photo depicts {story(world, name)[K]['caption']}"),
-                image(world, story(world, name)[K]),
+            cosine(
+                text(setting, f"A photo depicts {story(setting, name)[K]['caption']}"),
+                image(setting, story(setting, name)[K]),
             )
             for name in VAL
         ]
@@ -386,8 +376,8 @@ def test_a_prefix_for_clip_reaches_every_row(world: Any, made: Made, tmp_path: P
         assert got[f"clip_cosine{row}"] != made[0]["val"][f"clip_cosine{row}"]
 
 
-def test_one_story_has_no_other(world: Any, tmp_path: Path) -> None:
-    got = world.evaluate(tmp_path, ["s1"], [])
+def test_one_story_has_no_other(setting: Any, tmp_path: Path) -> None:
+    got = setting.evaluate(tmp_path, ["s1"], [])
     assert list(got) == ["val"]
     needs_another = {"clip_cosine_shuffled", "lift", "nll_other_prefix", "image_r1", "r1"}
     assert not needs_another & set(got["val"])
@@ -395,15 +385,15 @@ def test_one_story_has_no_other(world: Any, tmp_path: Path) -> None:
 
 
 def test_a_split_without_stories_is_named(
-    world: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    setting: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert list(world.evaluate(tmp_path, [], VAL)) == ["test"]
+    assert list(setting.evaluate(tmp_path, [], VAL)) == ["test"]
     assert "split val has no stories" in capsys.readouterr().err
 
 
 def test_no_stories_at_all_is_refused_before_anything_is_written(
-    world: Any, tmp_path: Path
+    setting: Any, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match="neither val nor test has a story"):
-        world.evaluate(tmp_path, [], [])
+        setting.evaluate(tmp_path, [], [])
     assert not list(tmp_path.iterdir())

@@ -1,8 +1,5 @@
 """The registry: figures from columns by hand, the summary and headline of these, and words."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -17,6 +14,7 @@ from pipeline.evaluation.metrics import (
     split_figures,
 )
 from pipeline.evaluation.summary import headline, summarise
+from tests.processes import python
 
 
 def columns(cosines: list[float], **others: list[float]) -> Columns:
@@ -177,4 +175,4 @@ def test_every_metric_has_words_and_unknown_ones_keep_their_name() -> None:
 
 def test_the_registry_and_the_reader_of_results_load_no_torch() -> None:
     program = "import sys, pipeline.evaluation.results; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+    assert python("-c", program).returncode == 0

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sacrebleu import corpus_bleu
 
@@ -117,7 +117,6 @@ REFERENCES = st.lists(st.sampled_from("a b c d e".split()), min_size=1, max_size
 PAIRS = st.lists(st.tuples(WORDS, REFERENCES), min_size=2, max_size=6)
 
 
-@settings(deadline=None)
 @given(PAIRS)
 def test_equal_to_independent_implementations(pairs: list[tuple[str, str]]) -> None:
     captions, references = [a for a, _ in pairs], [b for _, b in pairs]

@@ -4,44 +4,39 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_json
 from pipeline.common.stage import call_stage
-from pipeline.model.config import Encoder
-from pipeline.model.folder import save_generator
 from stages.evaluate import evaluate
-
-ROOT = Path(__file__).parents[2]
+from tests.processes import LIMITED, ROOT, python
+from tests.world import save_model
 
 
 @pytest.fixture
-def files(world: Any, tiny_judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def files(setting: Any, tiny_judge: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The world's files in a folder of its own, which is the working directory."""
     shutil.copy(ROOT / "params.yaml", tmp_path)
     shutil.copytree(tiny_judge, tmp_path / "data/sample/judge")
-    pq.write_table(world.frames, tmp_path / "frames.parquet")
+    shutil.copy(setting.files.frames, tmp_path)
     write_json(
         tmp_path / "splits.json",
         {"train": ["s0"], "val": ["s1", "s2", "s3"], "test": ["s4", "s5"], "bins": {}},
     )
     params = {"loss": {"alpha": 0.5, "lambda": 0.5}, "train": {"batch_size": 4}}
-    encoder = Encoder.of(world.images.attributes, world.texts.attributes)
-    save_generator(tmp_path / "model", world.subject.generator, params, encoder)
+    save_model(tmp_path / "model", setting.clip, setting.subject.generator, **params)
     monkeypatch.chdir(tmp_path)
     arguments = {
-        "--raw": str(world.raw),
+        "--raw": str(setting.files.raw),
         "--frames": "frames.parquet",
         "--splits": "splits.json",
-        "--images": str(world.images.folder),
-        "--texts": str(world.texts.folder),
+        "--images": str(setting.images.folder),
+        "--texts": str(setting.texts.folder),
         "--model": "model",
         "--metrics": "metrics.json",
         "--card": "card.md",
@@ -83,24 +78,12 @@ def test_writes_metrics_predictions_and_plots(
     assert f"test: clip_cosine {metrics['test']['clip_cosine']:.3f}" in printed
 
 
-LIMITED = """
-import resource, runpy, sys
-
-resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-runpy.run_module("stages.evaluate", run_name="__main__")
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="limits of processes are POSIX's")
 def test_a_home_without_room_is_one_sentence(files: Path) -> None:
     """A limit on the size of files stands for a full disk, on which HDF5 itself would crash."""
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, *sys.argv[1:]],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "STORYCACHE_HOME": str(files / "home")},
-        capture_output=True,
-        text=True,
-    )
+    home = str(files / "home")
+    done = python("-c", LIMITED, "evaluate", "1000", *sys.argv[1:], STORYCACHE_HOME=home)
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     (line,) = re.findall(r"error: .*$", done.stderr, re.MULTILINE)
     assert f"{files}/home/embeddings/" in line and "set STORYCACHE_HOME" in line

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ruamel.yaml import YAML
 
 from pipeline.clip.frozen import FrozenClip
 from pipeline.common.errors import UserError
@@ -18,9 +17,8 @@ from pipeline.features import store as store_module
 from pipeline.features.embed import CachedTexts, cache_images, embed_images, embed_texts
 from pipeline.features.jobs import TextJob
 from pipeline.features.store import FeatureStore
-from pipeline.params.yaml import read_yaml
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.features.conftest import with_column
+from tests.processes import ROOT, python, write_params
 
 
 @pytest.fixture
@@ -36,12 +34,12 @@ def shards(folder: Path) -> dict[str, bytes]:
 def test_every_distinct_image_is_published_once_in_order(clip, tiny_data, tmp_path: Path) -> None:
     report = embed_images(clip, tiny_data.raw, tiny_data.frames, tmp_path / "out")
     store = FeatureStore.open(tmp_path / "out")
-    expected = list(dict.fromkeys(hashlib.sha256(data).digest() for data in tiny_data.images))
+    expected = list(dict.fromkeys(hashlib.sha256(data).digest() for data in tiny_data.pictures))
     assert [key.tobytes() for key in store.keys] == expected
     assert (report.rows, report.distinct, report.encoded) == (42, 40, 40)
     assert "42 rows, 40 distinct, 0 from the cache, 40 encoded" in str(report)
-    keys = [hashlib.sha256(data).digest() for data in tiny_data.images]
-    pixels = np.stack([clip.preprocess(data) for data in tiny_data.images])
+    keys = [hashlib.sha256(data).digest() for data in tiny_data.pictures]
+    pixels = np.stack([clip.preprocess(data) for data in tiny_data.pictures])
     direct = clip.encode_images(pixels).astype(np.float16)
     np.testing.assert_array_equal(store.lookup(keys), direct)
     assert store.fingerprint == clip.fingerprint("image")
@@ -76,10 +74,10 @@ def test_a_second_run_reads_no_image(clip, tiny_data, tmp_path: Path) -> None:
 
 
 def test_some_images_alone_are_cached(clip, tiny_data, tmp_path: Path) -> None:
-    wanted = [hashlib.sha256(tiny_data.images[i]).digest() for i in (7, 3, 7)]
+    wanted = [hashlib.sha256(tiny_data.pictures[i]).digest() for i in (7, 3, 7)]
     keys = np.frombuffer(b"".join(wanted), np.uint8).reshape(3, 32)
     found = cache_images(clip, tiny_data.raw, tiny_data.frames, keys).read(keys)
-    pixels = np.stack([clip.preprocess(tiny_data.images[i]) for i in (7, 3, 7)])
+    pixels = np.stack([clip.preprocess(tiny_data.pictures[i]) for i in (7, 3, 7)])
     np.testing.assert_array_equal(found, clip.encode_images(pixels).astype(np.float16))
     again = cache_images(clip, tmp_path / "gone", tiny_data.frames, keys)
     np.testing.assert_array_equal(again.read(keys), found, "no image was read again")
@@ -149,9 +147,9 @@ def test_an_image_that_cannot_be_decoded_is_named(clip, tiny_data, tmp_path: Pat
         embed_images(clip, tmp_path / "raw", tiny_data.frames, tmp_path / "out")
 
     row = 4 * 6 + 2
-    keys = [hashlib.sha256(data).digest() for data in tiny_data.images]
+    keys = [hashlib.sha256(data).digest() for data in tiny_data.pictures]
     keys[row] = hashlib.sha256(b"no image").digest()
-    frames = tiny_data.frames_changed("broken.parquet", "image_key", keys)
+    frames = with_column(tiny_data, "broken.parquet", "image_key", keys).frames
     with pytest.raises(UserError, match="image 3 of story s4: the image cannot be decoded"):
         embed_images(clip, tmp_path / "raw", frames, tmp_path / "out")
     # Chunks that were finished before it are kept.
@@ -161,7 +159,7 @@ def test_an_image_that_cannot_be_decoded_is_named(clip, tiny_data, tmp_path: Pat
 def test_raw_stories_of_another_dataset_are_noticed(clip, tiny_data, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is missing"):
         embed_images(clip, tmp_path / "raw", tiny_data.frames, tmp_path / "out")
-    beyond = tiny_data.frames_changed("beyond.parquet", "image_row", [10**6] * 42)
+    beyond = with_column(tiny_data, "beyond.parquet", "image_row", [10**6] * 42).frames
     with pytest.raises(UserError, match="not the file that the frames table was made from"):
         embed_images(clip, tiny_data.raw, beyond, tmp_path / "out")
 
@@ -202,7 +200,7 @@ def stage(folder: Path, home: Path, modality: str, tiny_data) -> subprocess.Pope
     return subprocess.Popen(
         [sys.executable, "-m", "stages.embed", *arguments],
         cwd=folder,
-        env={**os.environ, "STORYCACHE_HOME": str(home), "PYTHONPATH": str(REPOSITORY)},
+        env={**os.environ, "STORYCACHE_HOME": str(home), "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -212,12 +210,9 @@ def stage(folder: Path, home: Path, modality: str, tiny_data) -> subprocess.Pope
 @pytest.fixture
 def project(tiny_clip: Path, tmp_path: Path) -> Path:
     """A folder with the params.yaml of the repository, pointed at the tiny CLIP."""
-    params = read_yaml(REPOSITORY / "params.yaml")
-    params["clip"].update(model=str(tiny_clip), batch_size=1, precision="float32")
-    folder = tmp_path / "project"
-    folder.mkdir()
-    YAML(typ="safe", pure=True).dump(params, folder / "params.yaml")
-    return folder
+    clip = {"model": str(tiny_clip), "batch_size": 1, "precision": "float32"}
+    write_params(tmp_path / "project", clip=clip)
+    return tmp_path / "project"
 
 
 @pytest.mark.slow
@@ -257,9 +252,5 @@ def test_the_stage_that_finds_everything_cached_loads_no_torch(project, tiny_dat
         f"text(Path({str(tiny_data.frames)!r}), Path('out'));"
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
-    env = {
-        **os.environ,
-        "STORYCACHE_HOME": str(tmp_path / "home"),
-        "PYTHONPATH": str(REPOSITORY),
-    }
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=project, env=env)
+    done = python("-c", code, cwd=project, STORYCACHE_HOME=str(tmp_path / "home"))
+    assert done.returncode == 0, done.stderr

@@ -4,7 +4,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.errors import UserError
@@ -103,9 +103,7 @@ def test_unusable_stores_are_clear_errors(tmp_path: Path) -> None:
         FeatureStore.open(tmp_path)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_damage_is_told_or_changes_nothing(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "00000.h5"

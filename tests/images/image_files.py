@@ -1,15 +1,25 @@
-"""Image files that Pillow does not write, byte by byte after their specifications."""
+"""Image files as Pillow writes them, and byte by byte after their specifications."""
 
+import io
 import struct
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 LINEAR, SRGB_CURVE = (1.0,), None
 D50 = (0.9642, 1.0, 0.8249)
 PRIMARIES = ((0.4360, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141))
 """XYZ of sRGB's red, green and blue, adapted to D50."""
+
+
+def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
+    """As Pillow writes it."""
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
 
 
 def png(

@@ -6,22 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from pipeline.images.pixels import check, decode
-from tests.images.image_files import PRIMARIES, cmyk_profile, icc_profile, png, tiff
+from tests.images.image_files import PRIMARIES, cmyk_profile, encoded, icc_profile, png, tiff
 
 INK, HIDDEN, WHITE = (200, 30, 90), (0, 100, 0), (255, 255, 255)
 BLENDED = (227, 142, 172)
 """Ink of alpha 128 on white: 255 - (255 - ink) * 128 / 255."""
-
-
-def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    image.save(file, form, **options)
-    return file.getvalue()
 
 
 def row(data: bytes) -> list[tuple[int, ...]]:
@@ -154,7 +148,6 @@ def test_the_range_of_floats_is_found(values: list[float], expected: list[int]) 
     st.lists(st.floats(width=32), min_size=1, max_size=9)
     | st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=9)
 )
-@settings(deadline=None)
 def test_any_numbers_become_levels_in_their_order(values: list[float]) -> None:
     kind = np.int32 if all(isinstance(value, int) for value in values) else np.float32
     levels = greys(encoded(Image.fromarray(np.array([values], kind)), "TIFF"))

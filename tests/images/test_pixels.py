@@ -17,15 +17,9 @@ from PIL import ExifTags, Image
 
 from pipeline.common.errors import UserError
 from pipeline.images.pixels import FORMATS, check, decode
-from tests.images.image_files import png
+from tests.images.image_files import encoded, png
 
 RED, GREEN, BLUE, GREY = (230, 20, 30), (20, 200, 40), (30, 40, 220), (128, 128, 128)
-
-
-def encoded(image: Image.Image, form: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    image.save(file, form, **options)
-    return file.getvalue()
 
 
 def four_corners(width: int = 480, height: int = 320) -> Image.Image:
@@ -249,7 +243,7 @@ SOUND = [
 
 
 @given(st.sampled_from(SOUND), st.data())
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_damaged_images_give_pixels_or_a_sentence(sound: bytes, data: st.DataObject) -> None:
     """Bytes changed at random, and perhaps an end cut off; check and decode agree."""
     damaged = bytearray(sound)

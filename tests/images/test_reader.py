@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.common.errors import UserError
@@ -40,7 +40,6 @@ def place(story: int, index: int) -> Place:
 
 
 @given(st.lists(st.tuples(st.integers(0, STORIES - 1), st.integers(0, FRAMES - 1)), max_size=12))
-@settings(deadline=None)
 def test_in_any_order_each_place_gives_its_image(raw: Path, wanted: list[tuple[int, int]]) -> None:
     found = read_images(raw, [place(*at) for at in wanted])
     assert list(found) == [f"{story}/{index}".encode() for story, index in wanted]

@@ -1,6 +1,7 @@
 """A small generator on the tiny GPT-2."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.generator import StoryGenerator
-from pipeline.params import DecoderParams, FusionParams, PromptParams
+from tests.world import tiny_config, tiny_generator
 
 DIM_IMAGE, DIM_TEXT, K = 12, 10, 3
 
@@ -17,43 +18,13 @@ MakeConfig = Callable[..., GeneratorConfig]
 
 @pytest.fixture
 def make_config(tiny_gpt2: Path) -> MakeConfig:
-    """Builds a config; keyword arguments change single fields."""
-
-    def make(
-        position_embeddings: bool = True,
-        tune: str = "frozen",
-        precision: str = "float32",
-        frame_prefix: bool = True,
-        dropout: float = 0.1,
-        model: str = str(tiny_gpt2),
-        max_sequence_tokens: int = 256,
-    ) -> GeneratorConfig:
-        return GeneratorConfig(
-            k=K,
-            dim_image=DIM_IMAGE,
-            dim_text=DIM_TEXT,
-            fusion=FusionParams(
-                d_model=32, heads=2, dropout=dropout, position_embeddings=position_embeddings
-            ),
-            decoder=DecoderParams(
-                model=model,
-                tune=tune,
-                precision=precision,
-                n_prefix=2,
-                frame_prefix=frame_prefix,
-            ),
-            prompt=PromptParams(
-                words_per_caption=5, max_target_tokens=64, max_sequence_tokens=max_sequence_tokens
-            ),
-        )
-
-    return make
+    """Builds a config; keyword arguments name groups of which settings are changed."""
+    return partial(tiny_config, tiny_gpt2, k=K, dims=(DIM_IMAGE, DIM_TEXT))
 
 
 @pytest.fixture
 def generator(make_config: MakeConfig) -> StoryGenerator:
-    torch.manual_seed(0)
-    return StoryGenerator.from_config(make_config())
+    return tiny_generator(make_config())
 
 
 @pytest.fixture

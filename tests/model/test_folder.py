@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from pipeline.common.checksums import write_sums
 from pipeline.common.errors import UserError
-from pipeline.model.config import GeneratorConfig, Trained
-from pipeline.model.encoder import Encoder
+from pipeline.model.config import Encoder, GeneratorConfig, Trained
 from pipeline.model.folder import load_generator, save_generator
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.layout import copy_model
@@ -33,7 +32,7 @@ ENCODER = Encoder(
 
 
 def test_config_round_trip(make_config: Callable[..., GeneratorConfig], tmp_path: Path) -> None:
-    config = make_config(position_embeddings=False, tune="full")
+    config = make_config(fusion={"position_embeddings": False}, decoder={"tune": "full"})
     config.write(tmp_path / "config.json")
     assert GeneratorConfig.read(tmp_path / "config.json") == config
 
@@ -47,7 +46,7 @@ def test_round_trip(
     tune: str,
 ) -> None:
     torch.manual_seed(0)
-    generator = StoryGenerator.from_config(make_config(tune=tune)).eval()
+    generator = StoryGenerator.from_config(make_config(decoder={"tune": tune})).eval()
     with torch.no_grad():  # away from anything that initialisation or the LM's files would give
         for parameter in generator.trainable().values():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -78,9 +77,7 @@ def test_what_is_written(generator: StoryGenerator, tmp_path: Path) -> None:
     assert not any(name.startswith("decoder.lm.") for name in weights)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_damage_is_one_sentence(
     generator: StoryGenerator, tmp_path: Path, data: st.DataObject
@@ -169,7 +166,7 @@ def test_a_decoder_that_was_edited_in_place_is_noticed(
 ) -> None:
     """Its folder is still the one that config.json names, but the prefix was made for another."""
     decoder = shutil.copytree(tiny_gpt2, tmp_path / "decoder")
-    generator = StoryGenerator.from_config(make_config(model=str(decoder)))
+    generator = StoryGenerator.from_config(make_config(decoder={"model": str(decoder)}))
     save_generator(tmp_path / "model", generator, {}, ENCODER)
     load_generator(tmp_path / "model", CPU)
     before = (decoder / edited).read_bytes()
@@ -188,7 +185,7 @@ def test_a_decoder_that_was_edited_in_place_is_noticed(
         load_generator(tmp_path / "model", CPU)
     assert str(decoder) in str(raised.value) and len(str(raised.value)) <= 500
     # Training anew is not refused, takes up no old checkpoint, and may be loaded again.
-    again = StoryGenerator.from_config(make_config(model=str(decoder)))
+    again = StoryGenerator.from_config(make_config(decoder={"model": str(decoder)}))
     assert again.fingerprint() != generator.fingerprint()
     save_generator(tmp_path / "model", again, {}, ENCODER)
     load_generator(tmp_path / "model", CPU)

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch.nn import functional as F
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -25,6 +24,7 @@ from pipeline.model.config import GeneratorConfig
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import position_limit
 from tests.model.decoders import VOCABULARY, save_decoder
+from tests.oracle import token_nll
 
 Contexts = tuple[torch.Tensor, torch.Tensor]
 Tokens = dict[str, torch.Tensor]
@@ -51,7 +51,7 @@ def test_order_of_frames_matters_with_positions_only(
     make_config: Make, contexts: Contexts, position_embeddings: bool
 ) -> None:
     torch.manual_seed(0)
-    config = make_config(position_embeddings=position_embeddings)
+    config = make_config(fusion={"position_embeddings": position_embeddings})
     generator = StoryGenerator.from_config(config).eval()
     images, texts = contexts
     forward = generator.encode(images, texts)
@@ -73,7 +73,9 @@ def _total_loss(generator: StoryGenerator, contexts: Contexts, tokens: Tokens) -
 def test_gradient_reaches_every_trainable_parameter(
     make_config: Make, contexts: Contexts, tokens: Tokens, tune: str, frame_prefix: bool
 ) -> None:
-    generator = StoryGenerator.from_config(make_config(tune=tune, frame_prefix=frame_prefix))
+    generator = StoryGenerator.from_config(
+        make_config(decoder={"tune": tune, "frame_prefix": frame_prefix})
+    )
     generator.train()
     _total_loss(generator, contexts, tokens).backward()
     for name, parameter in generator.trainable().items():
@@ -96,20 +98,9 @@ def test_a_frozen_decoder_stays_in_eval_mode_without_gradients(
 
 
 def test_a_tuned_decoder_follows_train_and_eval(make_config: Make) -> None:
-    generator = StoryGenerator.from_config(make_config(tune="full"))
+    generator = StoryGenerator.from_config(make_config(decoder={"tune": "full"}))
     assert generator.train().decoder.lm.training
     assert not generator.eval().decoder.lm.training
-
-
-def _plain_nll(
-    lm: torch.nn.Module, prefix: torch.Tensor | None, prompt: list[int], target: list[int]
-) -> torch.Tensor:
-    """One sequence through the whole LM, all logits, nothing padded."""
-    words = lm.get_input_embeddings()(torch.tensor([prompt + target]))  # type: ignore[operator]
-    embeds = words if prefix is None else torch.cat([prefix[None], words], dim=1)
-    logits = lm(inputs_embeds=embeds).logits[0]
-    first = embeds.shape[1] - len(target) - 1
-    return F.cross_entropy(logits[first:-1], torch.tensor(target), reduction="none")
 
 
 def _check_nll(generator: StoryGenerator, contexts: Contexts, tokens: Tokens) -> None:
@@ -120,7 +111,7 @@ def _check_nll(generator: StoryGenerator, contexts: Contexts, tokens: Tokens) ->
         assert nll.shape == tokens["target_ids"].shape
         for i in range(4):
             mask = tokens["target_mask"][i]
-            expected = _plain_nll(
+            expected = token_nll(
                 generator.decoder.lm,
                 None if given is None else given[i],
                 tokens["prompt_ids"][i][tokens["prompt_mask"][i]].tolist(),
@@ -171,7 +162,7 @@ def test_another_architecture(
         )
     ).to(torch.float16)
     folder = save_decoder(lm, tmp_path / "llama", tiny_gpt2)
-    generator = StoryGenerator.from_config(make_config(model=folder))
+    generator = StoryGenerator.from_config(make_config(decoder={"model": folder}))
     assert {p.dtype for p in generator.parameters()} == {torch.float32}
     _check_nll(generator, contexts, tokens)
 
@@ -196,7 +187,7 @@ def test_decoders_of_other_makes(
     """Packed, behind a prefix that is trained, against the plain LM: likelihood and gradient."""
     torch.manual_seed(0)
     generator = StoryGenerator(
-        make_config(max_sequence_tokens=200), tiny_decoder(architecture, **own)
+        make_config(prompt={"max_sequence_tokens": 200}), tiny_decoder(architecture, **own)
     )
     assert generator.decoder.plain_head is (architecture not in ("granite", "llama4"))
     slopes = []
@@ -217,7 +208,9 @@ def test_a_prefix_starts_at_the_scale_at_which_words_are_read(
     architecture: str, make_config: Make, contexts: Contexts
 ) -> None:
     """As the layer gives them: in all but GPT-2 that is sqrt(width) times its weights."""
-    generator = StoryGenerator(make_config(max_sequence_tokens=200), tiny_decoder(architecture))
+    generator = StoryGenerator(
+        make_config(prompt={"max_sequence_tokens": 200}), tiny_decoder(architecture)
+    )
     words = generator.decoder.lm.get_input_embeddings()
     read = words(torch.arange(96)).square().mean().sqrt()
     factor = 1 if architecture == "gpt2" else 32**0.5
@@ -232,7 +225,7 @@ def test_what_a_tokenizer_opens_with_stands_before_the_prefix(
     lm = tiny_decoder("llama", vocab_size=VOCABULARY)
     folder = save_decoder(lm, tmp_path / "llama", tiny_gpt2, opens=True)
     generator = StoryGenerator.from_config(
-        make_config(model=folder, max_sequence_tokens=200)
+        make_config(decoder={"model": folder}, prompt={"max_sequence_tokens": 200})
     ).eval()
     begin = AutoTokenizer.from_pretrained(folder).eos_token_id
     assert generator.decoder.opening.tolist() == [begin]
@@ -243,7 +236,7 @@ def test_what_a_tokenizer_opens_with_stands_before_the_prefix(
         for i in range(4):
             mask = tokens["target_mask"][i]
             front = opening if given is None else torch.cat([opening, given[i, None]], dim=1)
-            expected = _plain_nll(
+            expected = token_nll(
                 lm,
                 front[0],
                 tokens["prompt_ids"][i][tokens["prompt_mask"][i]].tolist(),
@@ -256,10 +249,10 @@ def test_room_is_that_of_the_text_part_and_counts_the_opening(make_config: Make)
     gemma = tiny_decoder("gemma3")
     assert not hasattr(gemma.config, "max_position_embeddings")
     with pytest.raises(UserError, match=r"256 and 5 prefix .* make 261 .* has 256: .* at most 251"):
-        StoryGenerator(make_config(max_sequence_tokens=256), gemma)
+        StoryGenerator(make_config(prompt={"max_sequence_tokens": 256}), gemma)
     with pytest.raises(UserError, match=r"251 and 6 prefix .* make 257 .* at most 250"):
-        StoryGenerator(make_config(max_sequence_tokens=251), gemma, opening=[2])
-    StoryGenerator(make_config(max_sequence_tokens=251), gemma)
+        StoryGenerator(make_config(prompt={"max_sequence_tokens": 251}), gemma, opening=[2])
+    StoryGenerator(make_config(prompt={"max_sequence_tokens": 251}), gemma)
 
 
 def test_no_limit_by_any_name_is_no_limit() -> None:
@@ -273,7 +266,7 @@ def test_a_tokenizer_larger_than_the_embeddings_is_refused_at_loading(
 ) -> None:
     folder = save_decoder(tiny_decoder("llama"), tmp_path / "llama", tiny_gpt2)
     with pytest.raises(UserError, match=r"counts tokens up to \d+, but the model has .* for 96"):
-        StoryGenerator.from_config(make_config(model=folder))
+        StoryGenerator.from_config(make_config(decoder={"model": folder}))
 
 
 def test_a_frozen_decoder_in_bfloat16(
@@ -283,7 +276,9 @@ def test_a_frozen_decoder_in_bfloat16(
     halves = []
     for precision in ("float32", "bfloat16"):
         torch.manual_seed(0)
-        generator = StoryGenerator.from_config(make_config(precision=precision, dropout=0.0))
+        generator = StoryGenerator.from_config(
+            make_config(decoder={"precision": precision}, fusion={"dropout": 0.0})
+        )
         assert {p.dtype for p in generator.trainable().values()} == {torch.float32}
         generator.train()
         nll = generator.caption_nll(generator.encode(*contexts).prefix, tokens)
@@ -300,10 +295,12 @@ def test_a_frozen_decoder_in_bfloat16(
 
 
 def test_a_decoder_that_is_trained_stays_in_float32(make_config: Make) -> None:
-    generator = StoryGenerator.from_config(make_config(tune="full", precision="auto"))
+    generator = StoryGenerator.from_config(
+        make_config(decoder={"tune": "full", "precision": "auto"})
+    )
     assert generator.decoder.lm.dtype == torch.float32
     with pytest.raises(ValueError, match="needs float32"):
-        make_config(tune="full", precision="bfloat16")
+        make_config(decoder={"tune": "full", "precision": "bfloat16"})
 
 
 def test_the_fused_activation_is_the_same_function(tiny_gpt2: Path, make_config: Make) -> None:
@@ -316,20 +313,20 @@ def test_the_fused_activation_is_the_same_function(tiny_gpt2: Path, make_config:
 
 def test_errors_are_sentences(make_config: Make, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"decoder\.model .*none.* is no folder here"):
-        StoryGenerator.from_config(make_config(model=str(tmp_path / "none")))
+        StoryGenerator.from_config(make_config(decoder={"model": str(tmp_path / "none")}))
     with pytest.raises(UserError, match=r"make 515 positions, but .* has 512: .* at most 507"):
-        StoryGenerator.from_config(make_config(max_sequence_tokens=510))
+        StoryGenerator.from_config(make_config(prompt={"max_sequence_tokens": 510}))
 
 
 def test_weights_of_another_shape_are_refused(generator: StoryGenerator, make_config: Make) -> None:
-    other = StoryGenerator.from_config(make_config(frame_prefix=False))
+    other = StoryGenerator.from_config(make_config(decoder={"frame_prefix": False}))
     with pytest.raises(UserError, match=r"first difference: decoder\.frame_norm\.bias"):
         generator.load_trainable(other.trainable_state())
 
 
 def test_a_frozen_decoder_is_packed_and_one_that_is_trained_is_not(make_config: Make) -> None:
     def packed(tune: str) -> set[bool]:
-        generator = StoryGenerator.from_config(make_config(tune=tune))
+        generator = StoryGenerator.from_config(make_config(decoder={"tune": tune}))
         linear = (PackedLinear, torch.nn.Linear, Conv1D)
         layers = [m for m in generator.decoder.lm.modules() if isinstance(m, linear)]
         return {isinstance(layer, PackedLinear) for layer in layers}

@@ -1,7 +1,5 @@
 """Prompt form, limits, end-of-text."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,8 +20,9 @@ from pipeline.model.prompt import (
 )
 from pipeline.params import PromptParams
 from pipeline.params import load_params as read_params
-from tests.conftest import CORPUS
+from tests.backbones import CORPUS
 from tests.model.conftest import MakeConfig
+from tests.processes import python
 
 
 def params(words: int = 25, target: int = 40, sequence: int = 200) -> PromptParams:
@@ -52,7 +51,7 @@ def test_the_form() -> None:
 
 def test_imports_no_torch() -> None:
     code = "import sys, pipeline.model.prompt; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert python("-c", code).returncode == 0
 
 
 def test_with_a_real_tokenizer(tiny_gpt2: Path) -> None:
@@ -116,7 +115,7 @@ def test_a_limit_below_the_bare_lines_is_refused() -> None:
     st.lists(st.lists(st.text("ab", min_size=1, max_size=6), max_size=30), min_size=1, max_size=5),
     st.integers(60, 300),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_pair_keeps_to_the_limits(captions: list[list[str]], sequence: int) -> None:
     builder = PromptBuilder(Letters(), params(sequence=sequence, target=50))
     lines = [" ".join(words) for words in captions]
@@ -170,7 +169,7 @@ def llama2() -> PreTrainedTokenizerFast:
     st.sampled_from(CORPUS),
     st.integers(1, 12),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_prompt_and_target_are_the_text_as_the_tokenizer_reads_it(
     llama2: PreTrainedTokenizerFast, captions: list[str], caption: str, words: int
 ) -> None:

@@ -1,9 +1,6 @@
 """Shapes in signatures hold: checked at every call under test, and not at all in production."""
 
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +13,7 @@ from pipeline.adversarial.losses import advantages
 from pipeline.dataset.loaded import Modality, epoch_batches
 from pipeline.model.losses import embedding_loss
 from pipeline.params import DiscriminatorParams
+from tests.processes import python
 
 IDS = torch.arange(3)
 WRONG: dict[str, Callable[[], Any]] = {
@@ -41,5 +39,4 @@ def test_nothing_is_checked_in_production() -> None:
         "import sys, torch; from pipeline.adversarial.losses import advantages; "
         "advantages(torch.ones(3, 2, 1)); assert 'beartype' not in sys.modules"
     )
-    root = Path(__file__).parents[2]
-    subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
+    assert python("-c", code).returncode == 0

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.common.errors import UserError
@@ -343,7 +343,6 @@ def identified(story_id: str, caption: str = "Ann walks.") -> Story:
     return Story(story_id, [caption], [bytes(32)], [(4, 3)])
 
 
-@settings(deadline=None)
 @given(st.lists(IDS, unique=True), st.lists(IDS, unique=True))
 def test_every_story_has_a_name_of_its_own_and_only_what_must_is_renamed(
     train: list[str], test: list[str]

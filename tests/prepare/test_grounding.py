@@ -233,7 +233,7 @@ def tagged_story(draw: st.DrawFn) -> tuple[str, list[list[str]]]:
     return story, words
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(tagged_story())
 def test_every_word_reaches_its_frame(told: tuple[str, list[list[str]]]) -> None:
     story, words = told
@@ -246,7 +246,7 @@ def test_a_tag_of_any_number_of_slashes_is_one() -> None:
     assert frame_captions("<gdi image1>She runs.<////gdi> <\\\\\\\\gdo>", 1) == ["She runs."]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(["<", "</", "gdi", "gdo", " image1", "2", ">", " ", "word"])))
 def test_no_jumble_raises_or_leaves_a_whole_tag(pieces: list[str]) -> None:
     for caption in frame_captions("".join(pieces), 2):
@@ -257,7 +257,7 @@ def test_no_jumble_raises_or_leaves_a_whole_tag(pieces: list[str]) -> None:
 RESIDUE = re.compile(r"<[\s/\\]*gd[ioal](?![a-z])|[/\\]gd[ioal]\s*>|gd[ioal] char\d+\s*>", re.I)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(tagged_story(), st.data())
 def test_no_mutilated_story_raises_or_leaves_residue(
     told: tuple[str, list[list[str]]], data: st.DataObject
@@ -275,7 +275,7 @@ def test_no_mutilated_story_raises_or_leaves_residue(
         assert not RESIDUE.search(caption)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.text(), st.integers(1, 3))
 def test_any_text_gives_captions(text: str, n_frames: int) -> None:
     assert len(frame_captions(text, n_frames)) == n_frames
@@ -312,7 +312,6 @@ SEEN = st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Cn", "M"]))
 PIECES = st.sampled_from(["<gdi image2>", "</gdi>", "# Dusk", "\n---\n", "Image 2:", "<", "&lt;"])
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.one_of(SEEN, PIECES)).map("".join)))
 def test_captions_given_one_by_one_come_out_to_the_letter(given: list[str]) -> None:
     wanted = [" ".join(text.split()) for text in given]

@@ -1,9 +1,6 @@
 """Models by their names on the Hub: from its cache alone, and from a Hub on this machine."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from pipeline.common.errors import UserError
 from pipeline.pretrained.folder import find_pretrained
 from tests.hub_server import PullRequest, Repository, serving
 from tests.pretrained.layouts import copied, in_hub_cache
+from tests.processes import python
 
 ROOT = Path(__file__).parents[2]
 MAIN, CONVERTED, FOREIGN = "a" * 40, "b" * 40, "c" * 40
@@ -107,14 +105,7 @@ def test_the_recipe_of_the_readme_runs_on_the_layout_of_the_hub(
 def _run_recipe(folder: Path) -> dict[str, Any]:
     """What the recipe's models make of one caption and one image, in a process of its own."""
     settings = {"HF_HUB_CACHE": str(folder / "hub"), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", RECIPE],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **settings},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = python("-c", RECIPE, cwd=folder, **settings)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     made: dict[str, Any] = json.loads(done.stdout)
     return made

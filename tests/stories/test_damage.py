@@ -9,50 +9,36 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.errors import UserError
 from pipeline.common.parquet import open_parquet, writing_parquet
 from pipeline.features.sources import stream_captions, stream_images
 from pipeline.images.reader import Place, read_pictures
-from pipeline.stories.frames import content_key, read_frames, writing_frames
-from pipeline.stories.schema import STORY_SCHEMA, iter_file, iter_stories, write_stories
+from pipeline.stories.frames import read_frames
+from pipeline.stories.schema import STORY_SCHEMA, iter_file, iter_stories
 from tests.damage import damaged
-from tests.stories.story_rows import story_row
+from tests.stories.story_rows import encoded_image, story_row
+from tests.world import write_world
 
 ROWS = [story_row(f"s{n}", n_frames=2) for n in range(3)]
+FRAMES = "stories/frames.parquet"
 Read = Callable[[Path], Any]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`raw/train/00000.parquet` and `frames.parquet` of the same three stories."""
+    """Three stories of two frames."""
     folder = tmp_path_factory.mktemp("damage")
-    write_stories(ROWS, folder / "raw" / "train")
-    with writing_frames(folder / "frames.parquet") as table:
-        for number, row in enumerate(ROWS):
-            table.add([frame(number, row, index) for index in range(2)])
+    names = (row["story_id"] for row in ROWS)
+    frames = [(encoded_image(n), f"Frame {n} of a story.") for n in range(2)]
+    write_world(folder, {name: frames for name in names})
     return folder
 
 
-def frame(number: int, row: dict[str, Any], index: int) -> dict[str, Any]:
-    return {
-        "split": "train",
-        "story_id": row["story_id"],
-        "frame_index": index,
-        "n_frames": 2,
-        "caption": f"Frame {index} of {row['story_id']}.",
-        "image_file": "train/00000.parquet",
-        "image_row": number,
-        "image_index": index,
-        "image_key": content_key(row["images"][index]["bytes"]),
-        "caption_key": content_key(f"Frame {index} of {row['story_id']}.".encode()),
-    }
-
-
 def embedded_images(folder: Path) -> list[bytes]:
-    images = stream_images(folder / "raw", folder / "frames.parquet", np.arange(6))
+    images = stream_images(folder / "raw", folder / FRAMES, np.arange(6))
     return [image.data for image in images]
 
 
@@ -67,28 +53,23 @@ RAW_READERS: dict[str, Read] = {
     "report": pictures,
 }
 FRAMES_READERS: dict[str, Read] = {
-    "stages": lambda folder: read_frames(folder / "frames.parquet").to_pylist(),
-    "some columns": lambda folder: read_frames(folder / "frames.parquet", ["caption"]).to_pylist(),
+    "stages": lambda folder: read_frames(folder / FRAMES).to_pylist(),
+    "some columns": lambda folder: read_frames(folder / FRAMES, ["caption"]).to_pylist(),
     "embed": embedded_images,
-    "captions": lambda folder: list(stream_captions(folder / "frames.parquet", np.arange(6))),
+    "captions": lambda folder: list(stream_captions(folder / FRAMES, np.arange(6))),
 }
 READERS = [
     *(
         pytest.param("raw/train/00000.parquet", read, id=f"raw, {name}")
         for name, read in RAW_READERS.items()
     ),
-    *(
-        pytest.param("frames.parquet", read, id=f"frames, {name}")
-        for name, read in FRAMES_READERS.items()
-    ),
+    *(pytest.param(FRAMES, read, id=f"frames, {name}") for name, read in FRAMES_READERS.items()),
 ]
 
 
 @pytest.mark.parametrize(("name", "read"), READERS)
 @given(data=st.data())
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 def test_a_damaged_file_gives_the_same_rows_or_one_sentence(
     folder: Path, name: str, read: Read, data: st.DataObject
 ) -> None:
@@ -106,8 +87,8 @@ def test_a_damaged_file_gives_the_same_rows_or_one_sentence(
 
 
 def test_no_bit_of_the_footer_or_the_seal_changes_a_row(tmp_path: Path, folder: Path) -> None:
-    sound = (folder / "frames.parquet").read_bytes()
-    rows = read_frames(folder / "frames.parquet").to_pylist()
+    sound = (folder / FRAMES).read_bytes()
+    rows = read_frames(folder / FRAMES).to_pylist()
     path = tmp_path / "frames.parquet"
     tail = 8 + int.from_bytes(sound[-8:-4], "little") + 64
     for place in range(len(sound) - tail, len(sound)):
@@ -125,9 +106,7 @@ def test_no_bit_of_the_footer_or_the_seal_changes_a_row(tmp_path: Path, folder: 
 
 
 @given(data=st.data())
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150)
 def test_a_damaged_file_of_another_program_ends_in_no_traceback(
     folder: Path, data: st.DataObject
 ) -> None:

@@ -77,7 +77,7 @@ def visible(first: np.ndarray, second: np.ndarray) -> int:
     return int((np.abs(first - second).max(axis=2) > 40).sum())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(scene=scenes, width=st.integers(393, 581))
 def test_every_scene_draws_at_its_size_with_the_same_bytes(scene: Scene, width: int) -> None:
     first, second = draw_scene(scene, width), draw_scene(scene, width)

@@ -3,15 +3,13 @@
 import hashlib
 import io
 import json
-import os
-import subprocess
-import sys
 
 import pyarrow as pa
 from PIL import Image
 
 from pipeline.stories.schema import STORY_SCHEMA
 from pipeline.storyworld.rows import sample_rows, story_row
+from tests.processes import python
 
 
 def digest(row: dict) -> str:
@@ -48,10 +46,7 @@ def test_a_seed_gives_the_same_bytes_in_another_process() -> None:
         "from tests.storyworld.test_rows import digest; from pipeline.storyworld.rows import *;"
         "print(digest(next(sample_rows(3, 5, 'train'))))"
     )
-    env = {**os.environ, "PYTHONHASHSEED": "77", "PYTHONPATH": "."}
-    run = subprocess.run(
-        [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True
-    )
+    run = python("-c", program, PYTHONHASHSEED="77")
     assert run.stdout.strip() == digest(next(sample_rows(3, 5, "train")))
 
 

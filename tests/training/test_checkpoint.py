@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -50,9 +50,7 @@ def test_all_comes_back(tmp_path: Path) -> None:
     assert torch.equal(checkpoints.load_best(1)["a"], wanted["a"])
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_any_damage_is_told_and_leaves_everything_as_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], data: st.DataObject

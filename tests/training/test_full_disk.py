@@ -2,44 +2,25 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.training.test_resume import CHECKPOINTS, OWN, ROOT, _finish, _kill, _params
+from tests.processes import LIMITED
+from tests.training.test_resume import CHECKPOINTS, _finish, _kill, _params, _run
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(os.name != "posix", reason="limits of processes are POSIX's"),
 ]
 
-LIMITED = """
-import resource, runpy, sys
-
-stage, most = sys.argv[1], int(sys.argv[2])
-sys.argv = [stage, *sys.argv[3:]]
-resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-runpy.run_module(f"stages.{stage}", run_name="__main__")
-"""
-"""A stage that can write no file of more bytes: what a full disk is to it."""
-
 CACHE = {"subset_stories": 8, "samples_per_story": 2, "refresh_epochs": 0}
 
 
 def _limited(folder: Path, world: Any, home: Path, stage: str, most: int) -> str:
     """The one sentence that a stage ends in under such a limit."""
-    paths = {name: str(getattr(world, name)) for name in ("frames", "splits", "images", "texts")}
-    arguments = [part for name, path in paths.items() for part in (f"--{name}", path)]
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, stage, str(most), *arguments, *OWN[stage]],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "STORYCACHE_HOME": str(home)},
-        capture_output=True,
-        text=True,
-    )
+    done = _run(folder, world, home, stage, "-c", LIMITED, stage, str(most))
     assert done.returncode == 1, (done.returncode, done.stderr)
     assert "Traceback" not in done.stderr
     (line,) = re.findall(r"error: .*$", done.stderr, re.MULTILINE)

@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
-from pipeline.params.yaml import read_yaml
+from tests.processes import ROOT, python, write_params
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).resolve().parents[2]
 
 KILLED_AFTER = """
 import importlib, os, signal, sys
@@ -53,27 +50,16 @@ OWN = {
 """Arguments of each stage besides the data."""
 
 
-def _start(
-    folder: Path, world: Any, home: Path, stage: str, *program: str
-) -> "subprocess.Popen[str]":
+def _arguments(world: Any, stage: str) -> list[str]:
     paths = {name: str(getattr(world, name)) for name in ("frames", "splits", "images", "texts")}
-    arguments = [part for name, path in paths.items() for part in (f"--{name}", path)]
-    return subprocess.Popen(
-        [sys.executable, *program, *arguments, *OWN[stage]],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "STORYCACHE_HOME": str(home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return [*(part for name, path in paths.items() for part in (f"--{name}", path)), *OWN[stage]]
 
 
 def _run(
     folder: Path, world: Any, home: Path, stage: str, *program: str
 ) -> "subprocess.CompletedProcess[str]":
-    process = _start(folder, world, home, stage, *program)
-    output, errors = process.communicate()
-    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+    arguments = _arguments(world, stage)
+    return python(*program, *arguments, cwd=folder, STORYCACHE_HOME=str(home))
 
 
 def _finish(folder: Path, world: Any, home: Path, stage: str = "train") -> str:
@@ -100,17 +86,17 @@ def _kill(
 
 def _params(folder: Path, gpt2: Path, **gan: Any) -> None:
     """The shipped params.yaml, shrunk: three epochs of 15 steps, a checkpoint every 4."""
-    params = read_yaml(ROOT / "params.yaml")
-    params["context"]["k"] = 2
-    params["fusion"] |= {"d_model": 32, "layers": 1, "heads": 2, "dropout": 0.3}
-    params["decoder"] |= {"model": str(gpt2), "n_prefix": 2}
-    params["prompt"] |= {"max_target_tokens": 32, "max_sequence_tokens": 128}
-    params["train"] |= {"epochs": 3, "batch_size": 8, "checkpoint_every_steps": 4}
-    params["generate"] |= {"max_new_tokens": 8, "batch_size": 8}
-    params["gan"]["cache"] |= {"samples_per_story": 2}
-    params["gan"] |= gan
-    folder.mkdir()
-    YAML(typ="safe", pure=True).dump(params, folder / "params.yaml")
+    cache = {"subset_stories": 120, "samples_per_story": 2, "refresh_epochs": 0}
+    write_params(
+        folder,
+        context={"k": 2},
+        fusion={"d_model": 32, "layers": 1, "heads": 2, "dropout": 0.3},
+        decoder={"model": str(gpt2), "n_prefix": 2},
+        prompt={"max_target_tokens": 32, "max_sequence_tokens": 128},
+        train={"epochs": 3, "batch_size": 8, "checkpoint_every_steps": 4},
+        generate={"max_new_tokens": 8, "batch_size": 8},
+        gan={"cache": cache} | gan,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +143,14 @@ def test_two_runs_of_one_training_leave_each_other_alone(
     home = tmp_path / "home"
     for name in ("slow", "quick"):
         _params(tmp_path / name, tiny_gpt2)
-    slow = _start(tmp_path / "slow", world, home, "train", "-m", "stages.train")
+    slow = subprocess.Popen(
+        [sys.executable, "-m", "stages.train", *_arguments(world, "train")],
+        cwd=tmp_path / "slow",
+        env=os.environ | {"PYTHONPATH": str(ROOT), "STORYCACHE_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     while not list(home.rglob("best-0.safetensors")):
         assert slow.poll() is None
         time.sleep(0.001)

@@ -19,7 +19,16 @@ def captions(inputs: Inputs, model: Path, out: Path) -> None:
         return
     from pipeline.captioning.pregenerate import write_captions  # which loads torch
 
-    write_captions(inputs, model, out, params)
+    cache = params.gan.cache
+    write_captions(
+        inputs,
+        model,
+        out,
+        cache.subset_stories,
+        cache.samples_per_story,
+        params.generate,
+        params.seed,
+    )
 
 
 if __name__ == "__main__":

@@ -15,26 +15,37 @@ from pipeline.compute.device import make_deterministic, pick_device
 from pipeline.dataset.story_dataset import Stories
 from pipeline.model.folder import load_generator
 from pipeline.model.language_model import load_prompts
-from pipeline.params import Params
+from pipeline.params import GenerateParams
 
 
-def write_captions(inputs: Inputs, model: Path, out: Path, params: Params) -> None:
-    """Sample captions of training stories, as many as `gan.cache` says and drawn by the seed, from
-    the generator in the folder `model`, into `out`.
+def write_captions(
+    inputs: Inputs,
+    model: Path,
+    out: Path,
+    stories: int,
+    per_story: int,
+    generate: GenerateParams,
+    seed: int,
+) -> None:
+    """Sample captions of training stories from the generator in the folder `model`, into `out`.
+
+    Args:
+        stories: how many of them, drawn by the seed.
+        per_story: captions of each.
 
     Raises:
         UserError: no training story is long enough.
     """
     # --- which stories
     data = Stories.open(inputs)
-    make_deterministic(params.seed)
+    make_deterministic(seed)
     generator = load_generator(model, pick_device(), (data.images.dim, data.texts.dim))
     windows = data.windows("train", generator.config.k)
     if not len(windows):
         raise UserError("no training story has context.k + 1 frames: lower context.k")
     # The first so many of a permutation: a larger subset holds every smaller one.
-    order = np.random.default_rng(params.seed).permutation(len(windows))
-    chosen = sorted(order[: params.gan.cache.subset_stories].tolist())
+    order = np.random.default_rng(seed).permutation(len(windows))
+    chosen = sorted(order[:stories].tolist())
     contexts = windows.select(chosen).contexts()
 
     # --- their captions
@@ -42,12 +53,11 @@ def write_captions(inputs: Inputs, model: Path, out: Path, params: Params) -> No
         generator,
         load_prompts(generator.config),
         FrozenClip.rebuild(data.texts.attributes),
-        params.generate,
+        generate,
     )
     fingerprint = sampler.fingerprint()
     kept = CaptionCache(storycache_home() / "captions" / fingerprint)
-    per_story = params.gan.cache.samples_per_story
-    samples = sample_once(sampler, contexts, per_story, params.seed, kept)
+    samples = sample_once(sampler, contexts, per_story, seed, kept)
     write_samples(out, samples, {"fingerprint": fingerprint})
     print(
         f"{len(samples)} captions of {len(contexts)} stories in {out}: "

@@ -1,5 +1,6 @@
 """A killed run goes on, and nothing tells it from an undisturbed one."""
 
+import json
 import os
 import shutil
 import signal
@@ -204,6 +205,10 @@ def test_variant_none_is_the_baseline(
     for stage in ("captions", "adversarial"):
         _finish(tmp_path / "none", world, tmp_path / "home", stage)
     model, final = _files(tmp_path / "none/model", "."), _files(tmp_path / "none/final", ".")
+    before, after = (json.loads(files.pop("params.json")) for files in (model, final))
+    assert after.pop("generate")["top_p"] == 0.9
+    assert before == after
+    assert model.pop("SHA256SUMS") != final.pop("SHA256SUMS")
     assert model == final
 
 

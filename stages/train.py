@@ -2,22 +2,18 @@
 
 from pathlib import Path
 
-import torch
-
-from pipeline.common.home import storycache_home
-from pipeline.common.locks import claim_folder, claim_outputs
+from pipeline.common.locks import claim_outputs
 from pipeline.common.stage import Inputs, run_stage
 from pipeline.compute.device import make_deterministic, pick_device
 from pipeline.compute.memory import keep_freed_memory
 from pipeline.dataset.loaded import LoadedDataset
 from pipeline.dataset.story_dataset import Stories
-from pipeline.model.config import GeneratorConfig
-from pipeline.model.encoder import Encoder
+from pipeline.model.config import Encoder, GeneratorConfig
 from pipeline.model.folder import save_generator
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts
 from pipeline.params import load_params
-from pipeline.training.checkpoint import TRAINING_CODE, Checkpoints, run_key, table_bytes
+from pipeline.training.checkpoint import TRAINING_CODE, claim_checkpoints
 from pipeline.training.curves import Curves
 from pipeline.training.supervised import SupervisedObjective
 from pipeline.training.trainer import Trainer
@@ -52,18 +48,9 @@ def train(inputs: Inputs, out: Path, live: Path) -> None:
     training, validation = (LoadedDataset.of(part, prompts, device) for part in windows)
 
     # --- training
-    key = run_key(
-        {
-            "params": used,
-            "features": [stories.images.fingerprint, stories.texts.fingerprint],
-            "stories": {part: stories.splits[part] for part in ("train", "val")},
-            "threads": torch.get_num_threads(),
-            "device": str(device),
-        },
-        [table_bytes(stories.frames), generator.fingerprint().encode()],
-        TRAINING_CODE,
+    checkpoints = claim_checkpoints(
+        {"params": used}, stories, generator.fingerprint(), TRAINING_CODE
     )
-    checkpoints = Checkpoints(claim_folder(storycache_home() / "training" / key))
     objective = SupervisedObjective(generator, params.loss)
     with Curves(live) as curves:
         data = (training, validation)

@@ -22,8 +22,7 @@ from pipeline.common.stage import Inputs
 from pipeline.dataset.loaded import LoadedDataset
 from pipeline.dataset.story_dataset import Stories
 from pipeline.features.store import write_shard
-from pipeline.model.config import GeneratorConfig
-from pipeline.model.encoder import Encoder
+from pipeline.model.config import Encoder, GeneratorConfig
 from pipeline.model.folder import save_generator
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts

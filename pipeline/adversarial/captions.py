@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.captioning.generate import story_seed
 from pipeline.captioning.sampler import Sampler
 from pipeline.captioning.samples import Samples
 from pipeline.dataset.loaded import Batch, LoadedDataset
@@ -112,14 +111,8 @@ class NaiveCaptions(CaptionSource):
         return self._write(batch, f"{step}/generator")
 
     def _write(self, batch: Batch, occasion: str) -> Captions:
-        rows = batch["rows"].tolist()
-        every = [row for row in rows for _ in range(self.per_story)]
-        seeds = [
-            story_seed(self.seed, f"{self.train.story[row]}/{occasion}/{i}")
-            for row in rows
-            for i in range(self.per_story)
-        ]
-        samples = self.sampler.sample(self.train.contexts(every), seeds)
+        contexts = self.train.contexts(batch["rows"].tolist())
+        samples = self.sampler.sample_each(contexts, self.per_story, self.seed, occasion)
         return Captions.of(samples, batch["rows"], self.per_story)
 
 
@@ -189,13 +182,7 @@ class Refresh:
 
     def sample(self, epoch: int) -> Samples:
         """`per_story` captions of each context, other ones in each epoch."""
-        rows = [i for i in range(len(self.contexts)) for _ in range(self.per_story)]
-        seeds = [
-            story_seed(self.seed, f"{story}/epoch {epoch}/{i}")
-            for story in self.contexts.story
-            for i in range(self.per_story)
-        ]
-        return self.sampler.sample(self.contexts.take(rows), seeds)
+        return self.sampler.sample_each(self.contexts, self.per_story, self.seed, f"epoch {epoch}")
 
 
 def make_source(

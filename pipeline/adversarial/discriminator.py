@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from pipeline.common.errors import UserError
+from pipeline.common.errors import UserError, reason
 from pipeline.common.files import replacing
 from pipeline.params import DiscriminatorParams
 
@@ -85,8 +85,7 @@ def load_discriminator(path: Path, device: torch.device) -> Discriminator:
         discriminator = Discriminator(dim_image, dim_text, params)
         discriminator.load_state_dict(weights)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0][:100]
         raise UserError(
-            f"{path} is broken ({reason}): delete its folder and run dvc repro adversarial"
+            f"{path} is broken ({reason(error)}): delete its folder and run dvc repro adversarial"
         ) from error
     return discriminator.to(device).eval()

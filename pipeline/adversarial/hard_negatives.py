@@ -43,8 +43,6 @@ def nearest_others(train: LoadedDataset) -> Tensor:
         similarity = texts[here] @ texts.T
         own = (target[here, None] == target) | (story[here, None] == story)
         best = similarity.masked_fill(own, -torch.inf).max(dim=1)
-        after = (torch.arange(start, start + len(similarity), device=target.device) + 1) % len(
-            texts
-        )
+        after = torch.arange(start + 1, start + 1 + len(similarity), device=target.device)
         found.append(torch.where(best.values.isfinite(), best.indices, after % len(texts)))
     return torch.cat(found)

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from pipeline.adversarial.captions import make_source
 from pipeline.adversarial.discriminator import Discriminator, save_discriminator
 from pipeline.adversarial.objective import AdversarialObjective
@@ -13,25 +11,17 @@ from pipeline.captioning.samples import read_samples
 from pipeline.clip.frozen import FrozenClip
 from pipeline.common.checksums import replacing_folder
 from pipeline.common.errors import UserError
-from pipeline.common.home import storycache_home
-from pipeline.common.locks import claim_folder
 from pipeline.common.stage import Inputs
 from pipeline.compute.device import make_deterministic, pick_device
 from pipeline.compute.memory import keep_freed_memory
 from pipeline.dataset.loaded import LoadedDataset
 from pipeline.dataset.story_dataset import Stories
-from pipeline.model.encoder import Encoder
+from pipeline.model.config import Encoder
 from pipeline.model.folder import load_generator, write_generator
 from pipeline.model.language_model import load_prompts
 from pipeline.model.layout import DISCRIMINATOR_FILE, read_params
 from pipeline.params import Params
-from pipeline.training.checkpoint import (
-    PIPELINE,
-    TRAINING_CODE,
-    Checkpoints,
-    run_key,
-    table_bytes,
-)
+from pipeline.training.checkpoint import PIPELINE, TRAINING_CODE, claim_checkpoints
 from pipeline.training.curves import Curves
 from pipeline.training.supervised import SupervisedObjective
 from pipeline.training.trainer import Trainer
@@ -88,20 +78,13 @@ def train_adversarially(
         Tripwires(sampler, val),
         gan,
     )
-    key = run_key(
-        {
-            "stage": "adversarial",
-            "params": used,
-            "features": [images.fingerprint, texts.fingerprint],
-            "stories": {part: stories.splits[part] for part in ("train", "val")},
-            "captions": [key.tobytes().hex() for key in samples.key],
-            "threads": torch.get_num_threads(),
-            "device": str(device),
-        },
-        [table_bytes(stories.frames), fingerprint.encode()],
+    written = [key.tobytes().hex() for key in samples.key]
+    checkpoints = claim_checkpoints(
+        {"stage": "adversarial", "params": used, "captions": written},
+        stories,
+        fingerprint,
         (*TRAINING_CODE, PIPELINE / "adversarial", PIPELINE / "captioning"),
     )
-    checkpoints = Checkpoints(claim_folder(storycache_home() / "training" / key))
     schedule = {"epochs": gan.epochs, "lr": gan.lr, "warmup_steps": gan.warmup_steps}
     settings = params.train.model_copy(update=schedule)
     with Curves(live) as curves:

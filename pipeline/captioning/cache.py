@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.captioning.generate import story_seed
+from pipeline.captioning.generate import story_seeds
 from pipeline.captioning.sampler import Sampler, sample_key
 from pipeline.captioning.samples import Samples, open_samples, write_samples
 from pipeline.common.chunks import ChunkCache
@@ -44,7 +44,7 @@ def sample_once(
     Sample i of a story depends on the generator, the story, `seed` and i alone.
     """
     rows = [i for i in range(len(contexts)) for _ in range(per_story)]
-    seeds = [story_seed(seed, f"{story}/{i}") for story in contexts.story for i in range(per_story)]
+    seeds = story_seeds(seed, contexts.story, per_story)
     keys = [sample_key(contexts.keys[i], s) for i, s in zip(rows, seeds, strict=True)]
     chunk = CHUNK_BATCHES * sampler.params.batch_size
     done = cache.contains(keys)

@@ -20,7 +20,7 @@ from pipeline.captioning.next_token import (
     nucleus_tokens,
     penalise_repetition,
 )
-from pipeline.model.steps import open_steps
+from pipeline.model.steps import CachedSteps, PlainSteps
 
 if TYPE_CHECKING:
     from pipeline.params import GenerateParams
@@ -88,7 +88,9 @@ def decode_batch(
     """
     batch, most = len(mask), int(limits.max())
     device = embeddings.device
-    steps = open_steps(lm, embeddings, mask, most, cached)
+    steps: CachedSteps | PlainSteps = (
+        CachedSteps(lm, embeddings, mask, most) if cached else PlainSteps(lm, embeddings, mask)
+    )
     written = torch.full((batch, most), eos_id, dtype=torch.int64, device=device)
     rows = torch.arange(batch, device=device)  # which row of the whole batch each live one is
     said = torch.zeros(batch, most, device=device)  # log-probability of what was written

@@ -6,7 +6,7 @@ is small, and come back in their own order. The result for a story does not depe
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,23 +23,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Caption:
-    """One generated caption."""
+class Caption(Decoded):
+    """One generated caption: what was written, and what it says."""
 
     text: str
     """White space folded, end-of-text removed; empty if only white space was written."""
-    finished: bool
-    """Whether the decoder ended it itself, rather than being cut at its limit."""
-    tokens: list[int]
-    """The token ids as written, a closing end-of-text included."""
-    logprobs: list[float] = field(compare=False)
-    """Log-probability in nats of each of these tokens; see `Decoded`."""
 
 
 def story_seed(seed: int, story_id: str) -> int:
     """The seed of one story's samples: from the run's seed and the story, and nothing else."""
     digest = hashlib.sha256(f"{seed}/{story_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big")
+
+
+def story_seeds(
+    seed: int, story_ids: Sequence[str], per_story: int, occasion: str = ""
+) -> list[int]:
+    """Seeds of `per_story` samples of each story, story by story; other ones at each occasion."""
+    numbers = [f"{occasion}/{i}" if occasion else str(i) for i in range(per_story)]
+    return [story_seed(seed, f"{story}/{number}") for story in story_ids for number in numbers]
 
 
 @torch.inference_mode()
@@ -107,7 +109,8 @@ def generate_captions(
             draws,
             decoder.cached,
         )
-        results.update((i, _caption(prompts, row)) for i, row in zip(batch, decoded, strict=True))
+        for i, row in zip(batch, decoded, strict=True):
+            results[i] = Caption(**vars(row), text=prompts.decode(row.tokens))
         if progress is not None:
             progress(len(batch))
     return [results[i] for i in range(count)]
@@ -129,8 +132,3 @@ def _draws(seed: int, count: int) -> torch.Tensor:
     """Uniform numbers in [0, 1), float [count], one per token; made on the CPU for every device."""
     random = torch.Generator().manual_seed(seed % 2**63)
     return torch.rand(count, generator=random)
-
-
-def _caption(prompts: PromptBuilder, decoded: Decoded) -> Caption:
-    text = prompts.decode(decoded.tokens)
-    return Caption(text, decoded.finished, decoded.tokens, decoded.logprobs)

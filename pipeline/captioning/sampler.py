@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.captioning.generate import Caption, generate_captions
+from pipeline.captioning.generate import Caption, generate_captions, story_seeds
 from pipeline.captioning.samples import Samples
 from pipeline.clip.frozen import FrozenClip
 from pipeline.dataset.story_dataset import Contexts
@@ -47,6 +47,12 @@ class Sampler:
             finished=np.array([caption.finished for caption in captions], np.bool_),
             embedding=self.embed([caption.text for caption in captions]),
         )
+
+    def sample_each(self, contexts: Contexts, per_story: int, seed: int, occasion: str) -> Samples:
+        """`per_story` captions of each context, context by context; see `story_seeds`."""
+        rows = [i for i in range(len(contexts)) for _ in range(per_story)]
+        seeds = story_seeds(seed, contexts.story, per_story, occasion)
+        return self.sample(contexts.take(rows), seeds)
 
     def greedy(self, contexts: Contexts) -> list[Caption]:
         """The likeliest caption of each context, token by token."""

@@ -66,17 +66,10 @@ class Samples:
         """The rows `rows`, in that order."""
         chosen = np.array(rows, np.int64)
         edges = list(pairwise(np.r_[0, self.length.cumsum()].tolist()))
-        tokens = [np.arange(*edges[i]) for i in rows] or [np.zeros(0, np.int64)]
-        flat = np.concatenate(tokens)
+        tokens = np.concatenate([np.zeros(0, np.int64), *(np.arange(*edges[i]) for i in rows)])
+        places = {"token": tokens, "logprob": tokens}
         return Samples(
-            self.key[chosen],
-            self.story[chosen],
-            self.text[chosen],
-            self.length[chosen],
-            self.token[flat],
-            self.logprob[flat],
-            self.finished[chosen],
-            self.embedding[chosen],
+            **{f.name: getattr(self, f.name)[places.get(f.name, chosen)] for f in fields(self)}
         )
 
 

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import typer
 
 from pipeline.common.errors import UserError
 from pipeline.evaluation.bootstrap import intervals
-from pipeline.evaluation.figures import Figure, difference
+from pipeline.evaluation.figures import Figure, Measure, difference
 from pipeline.evaluation.metrics import (
     HEADLINE,
     METRICS,
@@ -41,11 +41,8 @@ class Comparison:
     metric: str
     a: float
     b: float
-    difference: float
-    """B - A."""
-    low: float | None
-    high: float | None
-    """95 % interval of the difference; None where there is none."""
+    change: Measure
+    """B - A, and its 95 % interval where it has one."""
     verdict: str
 
 
@@ -93,20 +90,15 @@ def compare(
     found = intervals(every, len(common), SEED)
     return [
         Comparison(
-            name,
-            found["a", name].value,
-            found["b", name].value,
-            change.value,
-            change.low,
-            change.high,
-            _verdict(name, change.low, change.high),
+            name, found["a", name].value, found["b", name].value, change, _verdict(name, change)
         )
         for name in chosen
         if (change := found.get(("b-a", name)))
     ]
 
 
-def _verdict(metric: str, low: float | None, high: float | None) -> str:
+def _verdict(metric: str, change: Measure) -> str:
+    low, high = change.low, change.high
     if low is None or high is None:
         return "too few stories to tell"
     if low <= 0 <= high:
@@ -180,15 +172,12 @@ def read_predictions(source: str, split: str) -> dict[str, Record]:
 
 def _table(comparisons: Sequence[Comparison]) -> str:
     """The comparisons as aligned text."""
-
-    def number(value: float | None) -> str:
-        return "" if value is None else f"{value:.4f}"
-
-    rows: list[tuple[Any, ...]] = [("metric", "A", "B", "B - A", "95 % interval", "verdict")]
+    rows = [("metric", "A", "B", "B - A", "95 % interval", "verdict")]
     for c in comparisons:
-        interval = "" if c.low is None or c.high is None else f"[{c.low:+.4f}, {c.high:+.4f}]"
-        row = (number(c.a), number(c.b), f"{c.difference:+.4f}", interval, c.verdict)
-        rows.append((c.metric, *row))
+        low, high = c.change.low, c.change.high
+        interval = "" if low is None or high is None else f"[{low:+.4f}, {high:+.4f}]"
+        change = f"{c.change.value:+.4f}"
+        rows.append((c.metric, f"{c.a:.4f}", f"{c.b:.4f}", change, interval, c.verdict))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = (
         "  ".join(

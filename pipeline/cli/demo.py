@@ -12,9 +12,15 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from pipeline.cli.predict import (
+    DEFAULT_MODEL,
+    ClipOption,
+    DecoderOption,
+    ModelOption,
+    check_trained,
+)
 from pipeline.common.errors import UserError
 
-DEFAULT_MODEL = Path("data/models/final")
 LOCAL = ("127.0.0.1", "localhost", "::1")
 MOST_CONNECTIONS = 128
 SECONDS_TO_END = 5
@@ -24,9 +30,7 @@ Part = TypeVar("Part")
 
 
 def command(
-    model: Annotated[
-        str, typer.Option(help="A model folder, or an id on the Hugging Face Hub.")
-    ] = str(DEFAULT_MODEL),
+    model: ModelOption = DEFAULT_MODEL,
     data: Annotated[
         Path,
         typer.Option(help="Of the run that made it, for examples; what is not there is left out."),
@@ -36,19 +40,14 @@ def command(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8765,
     browser: Annotated[bool, typer.Option(help="Open the page, where there is a browser.")] = True,
-    clip: Annotated[
-        str | None, typer.Option(help="Where its CLIP lies now, if it has moved.")
-    ] = None,
-    decoder: Annotated[
-        str | None, typer.Option(help="Where its language model lies now, if it has moved.")
-    ] = None,
+    clip: ClipOption = None,
+    decoder: DecoderOption = None,
 ) -> None:
     """Try a model on a page of this machine: pictures and captions in, the next caption out.
 
     Nothing leaves the machine, and pictures are not kept. Ctrl-C ends it.
     """
-    if model == str(DEFAULT_MODEL) and not DEFAULT_MODEL.is_dir():
-        raise UserError(f"there is no {model} here: train a model with dvc repro, or give --model")
+    check_trained(model)
     with listen(host, port) as listener:
         # Seconds that a taken port need not wait for.
         import uvicorn

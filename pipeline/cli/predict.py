@@ -13,7 +13,13 @@ from pipeline.common.errors import UserError
 
 SEVERAL = ("--images", "--captions")
 """Options that may be followed by more than one value."""
-DEFAULT_MODEL = Path("data/models/final")
+DEFAULT_MODEL = "data/models/final"
+
+ModelOption = Annotated[str, typer.Option(help="A model folder, or an id on the Hugging Face Hub.")]
+ClipOption = Annotated[str | None, typer.Option(help="Where its CLIP lies now, if it has moved.")]
+DecoderOption = Annotated[
+    str | None, typer.Option(help="Where its language model lies now, if it has moved.")
+]
 
 
 def command(
@@ -42,15 +48,9 @@ def command(
         int, typer.Option(min=1, help="Captions for each story, the best scored first.")
     ] = 1,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    model: Annotated[
-        str, typer.Option(help="A model folder, or an id on the Hugging Face Hub.")
-    ] = str(DEFAULT_MODEL),
-    clip: Annotated[
-        str | None, typer.Option(help="Where its CLIP lies now, if it has moved.")
-    ] = None,
-    decoder: Annotated[
-        str | None, typer.Option(help="Where its language model lies now, if it has moved.")
-    ] = None,
+    model: ModelOption = DEFAULT_MODEL,
+    clip: ClipOption = None,
+    decoder: DecoderOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the samples.")] = 0,
 ) -> None:
     """Write the caption of the frame that comes next.
@@ -68,8 +68,7 @@ def command(
         pictures, captions_of = _frames(images, captions)
     elif not batch.is_file():
         raise UserError(f"there is no file {batch}: give one of JSON lines to --batch")
-    if model == str(DEFAULT_MODEL) and not DEFAULT_MODEL.is_dir():
-        raise UserError(f"there is no {model} here: train a model with dvc repro, or give --model")
+    check_trained(model)
 
     from pipeline.predict.storyteller import Storyteller  # which loads torch
 
@@ -90,6 +89,12 @@ def command(
         else:
             for alternative in found:
                 print(f"{alternative.score:.3f}  {alternative.caption}")
+
+
+def check_trained(model: str) -> None:
+    """Raise UserError if `model` is the default, and nobody has trained it here."""
+    if model == DEFAULT_MODEL and not Path(model).is_dir():
+        raise UserError(f"there is no {model} here: train a model with dvc repro, or give --model")
 
 
 def _frames(images: list[str], captions: list[str]) -> tuple[Sequence[str | bytes], Sequence[str]]:

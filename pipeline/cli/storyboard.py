@@ -22,11 +22,7 @@ Paragraph = tuple[str, str]
 
 
 def draw_storyboard(prediction: Record, raw: Path) -> Image.Image:
-    """Draw one record of predictions.jsonl.
-
-    Args:
-        prediction: the record; `raw` is the folder of the stories that its images lie in.
-    """
+    """Draw a record of predictions.jsonl, whose images lie in the stories' folder `raw`."""
     pictures = list(read_pictures(raw, images_of(prediction)))
     shape = pictures[0].width / pictures[0].height
     width = min(max(NARROWEST, round(shape * FRAME_HEIGHT)), WIDEST)

@@ -21,6 +21,8 @@ TOWER_PREFIXES: dict[Modality, tuple[str, ...]] = {
 TOWER_CONFIGS: dict[Modality, str] = {"image": "vision_config", "text": "text_config"}
 # Notes that libraries leave in a config; the weights are always computed with in our own dtype.
 CONFIG_NOTES = {"_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"}
+LENGTH_STEP = 16
+"""Captions are filled up to a multiple of this many tokens (or to the longest the model takes)."""
 NEEDED = {"vision_config": "image_size", "text_config": "max_position_embeddings"}
 """Settings of the towers that are read here."""
 DECISIVE = (
@@ -47,11 +49,6 @@ class ClipFolder:
     def model(self) -> str:
         """Folder or Hub id."""
         return self.files.model
-
-    @property
-    def revision(self) -> str | None:
-        """Branch, tag or commit of a Hub id."""
-        return self.files.revision
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -102,10 +99,6 @@ class ClipFolder:
                 "saved by transformers is needed"
             )
         return digest.hexdigest()
-
-    def tokenizer_digest(self) -> str:
-        """SHA-256, in hex, of the tokenizer's files."""
-        return self.files.tokenizer_digest()
 
     def _decisive_settings(self, modality: Modality) -> dict[str, Any]:
         """A tower's settings as they are stored, and what else decides an embedding by its config.

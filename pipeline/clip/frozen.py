@@ -9,52 +9,45 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.clip.folder import ClipFolder, Modality, find_clip
+from pipeline.clip.folder import LENGTH_STEP, ClipFolder, Modality, find_clip
 from pipeline.clip.preprocess import ImagePreprocessor
-from pipeline.clip.towers import LENGTH_STEP, ImageTower, TextTower
 from pipeline.common.errors import UserError
 from pipeline.compute.device import pick_device, resolve_precision
 
 if TYPE_CHECKING:
-    import torch
+    from pipeline.clip.towers import ImageTower, TextTower
 
 FORMAT_VERSION = 5
 """Raise it when a change of this code changes the embeddings: older ones are then left unread."""
 OVERFLOWS = ("truncate", "chunks")
 
 
+@dataclass(eq=False)
 class FrozenClip:
-    """One CLIP model with the settings under which it embeds."""
+    """One CLIP model with the settings under which it embeds; see `load`."""
 
-    def __init__(
-        self,
-        folder: ClipFolder,
-        precision: str,
-        image_fit: str,
-        text_overflow: str,
-        batch_size: int,
-        device: torch.device | None,
-    ) -> None:
-        if text_overflow not in OVERFLOWS:
+    folder: ClipFolder
+    precision: str
+    image_fit: str
+    text_overflow: str
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        if self.text_overflow not in OVERFLOWS:
             raise UserError(
-                f"clip.text_overflow is {text_overflow!r}; it may be one of {', '.join(OVERFLOWS)}"
+                f"clip.text_overflow is {self.text_overflow!r}; it may be one of "
+                f"{', '.join(OVERFLOWS)}"
             )
-        self.folder = folder
-        self.precision = precision
-        self.image_fit = image_fit
-        self.text_overflow = text_overflow
-        self.batch_size = batch_size
+        folder = self.folder
+        named = f"{folder.files.parameter} {folder.model}"
         self.preprocess = ImagePreprocessor.from_config(
-            folder.processor,
-            image_fit,
-            folder.image_size,
-            f"{folder.files.parameter} {folder.model}",
+            folder.processor, self.image_fit, folder.image_size, named
         )
-        self._device = device
         self._image_tower: ImageTower | None = None
         self._text_tower: TextTower | None = None
         self._fingerprints: dict[Modality, str] = {}
@@ -68,7 +61,6 @@ class FrozenClip:
         image_fit: str = "crop",
         text_overflow: str = "truncate",
         batch_size: int = 32,
-        device: torch.device | None = None,
         parameter: str = "clip.model",
     ) -> FrozenClip:
         """Open a CLIP model from a folder or the Hub.
@@ -80,20 +72,14 @@ class FrozenClip:
             image_fit: crop, pad or squash.
             text_overflow: truncate or chunks.
             batch_size: rows per forward pass.
-            device: where to compute; by default what `pipeline.compute.device.pick_device` finds.
             parameter: the key in params.yaml that names the model, for messages.
 
         Raises:
             UserError: if the model is out of reach or unusable, or a setting is unknown.
         """
-        if device is not None and precision == "auto":
-            from pipeline.compute.device import pick_dtype
-
-            resolved = str(pick_dtype(precision, device)).removeprefix("torch.")
-        else:
-            resolved = resolve_precision(precision)
+        precision = resolve_precision(precision)
         folder = find_clip(model, revision, parameter)
-        return cls(folder, resolved, image_fit, text_overflow, batch_size, device)
+        return cls(folder, precision, image_fit, text_overflow, batch_size)
 
     @classmethod
     def rebuild(cls, attributes: Mapping[str, Any], batch_size: int = 32) -> FrozenClip:
@@ -133,7 +119,7 @@ class FrozenClip:
         return {
             "modality": modality,
             "model": self.folder.model,
-            "revision": self.folder.revision or "",
+            "revision": self.folder.files.revision or "",
             "precision": self.precision,
             **own,
         }
@@ -154,23 +140,12 @@ class FrozenClip:
         return self._fingerprints[modality]
 
     def _digest(self, modality: Modality) -> str:
-        image = self.preprocess
-        preprocessing: dict[str, Any]
         if modality == "image":
-            preprocessing = {
-                "fit": image.fit,
-                "size": image.size,
-                "shortest_edge": image.shortest_edge,
-                "resample": image.resample,
-                "scale": image.scale,
-                "mean": image.mean,
-                "std": image.std,
-                "backend": "pillow",
-            }
+            preprocessing = {**asdict(self.preprocess), "backend": "pillow"}
         else:
             preprocessing = {
                 "overflow": self.text_overflow,
-                "tokenizer": self.folder.tokenizer_digest(),
+                "tokenizer": self.folder.files.tokenizer_digest(),
                 "length_step": LENGTH_STEP,
             }
         content = {
@@ -192,8 +167,10 @@ class FrozenClip:
             float32 [N, D], unit norm.
         """
         if self._image_tower is None:
+            from pipeline.clip.towers import ImageTower  # which loads torch
+
             self._image_tower = ImageTower(
-                self.folder, self.preprocess, self.precision, self.batch_size, self._where()
+                self.folder, self.preprocess, self.precision, self.batch_size, pick_device()
             )
         starts = range(0, len(pixels), self.batch_size)
         parts = [self._image_tower.encode(pixels[i : i + self.batch_size]) for i in starts]
@@ -208,10 +185,9 @@ class FrozenClip:
     def text_tower(self) -> TextTower:
         """The text tower, loaded by the first call; so what is wrong with it can be said early."""
         if self._text_tower is None:
+            from pipeline.clip.towers import TextTower
+
             self._text_tower = TextTower(
-                self.folder, self.text_overflow, self.precision, self.batch_size, self._where()
+                self.folder, self.text_overflow, self.precision, self.batch_size, pick_device()
             )
         return self._text_tower
-
-    def _where(self) -> torch.device:
-        return self._device if self._device is not None else pick_device()

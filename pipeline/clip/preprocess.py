@@ -68,7 +68,32 @@ class ImagePreprocessor:
         """
         if fit not in FITS:
             raise UserError(f"clip.image_fit is {fit!r}; it may be one of {', '.join(FITS)}")
-        return cls(**_read_processor(processor, fit, image_size, model))
+        steps = {  # null is no, as in Transformers
+            name: bool(processor.get(f"do_{name}", True))
+            for name in ("resize", "center_crop", "rescale", "normalize")
+        }
+        try:
+            settings = {name: value for name, value in processor.items() if value is not None}
+            fit, edge = _geometry(settings, steps, fit, image_size)
+            mean, std = (_per_channel(settings, name) for name in COLOURS)
+            resample = Image.Resampling(settings.get("resample", Image.Resampling.BICUBIC))
+            scale = float(settings.get("rescale_factor", 1 / 255))
+        except _UnsuitableError as error:
+            raise UserError(f"the image processor of {model} {error}") from None
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise UserError(
+                f"the image processor of {model} has settings that CLIPImageProcessor cannot have "
+                "had; use the processor saved with the model"
+            ) from error
+        return cls(
+            fit,
+            image_size,
+            edge,
+            int(resample),
+            scale if steps["rescale"] else 1.0,
+            mean if steps["normalize"] else (0.0, 0.0, 0.0),
+            std if steps["normalize"] else (1.0, 1.0, 1.0),
+        )
 
     def __call__(self, data: bytes) -> np.ndarray:
         """Decode and fit one image.
@@ -124,41 +149,6 @@ def _without_ends(image: Image.Image) -> Image.Image:
 
 class _UnsuitableError(Exception):
     """What is wrong with an image processor, and what to do, as the rest of a sentence."""
-
-
-def _read_processor(
-    processor: dict[str, Any], fit: str, image_size: int, model: str
-) -> dict[str, Any]:
-    """The fields of `ImagePreprocessor` by name; arguments and errors as of its `from_config`."""
-    steps = _steps(processor)
-    try:
-        settings = {name: value for name, value in processor.items() if value is not None}
-        fit, edge = _geometry(settings, steps, fit, image_size)
-        mean, std = (_per_channel(settings, name) for name in COLOURS)
-        resample = Image.Resampling(settings.get("resample", Image.Resampling.BICUBIC))
-        scale = float(settings.get("rescale_factor", 1 / 255))
-    except _UnsuitableError as error:
-        raise UserError(f"the image processor of {model} {error}") from None
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise UserError(
-            f"the image processor of {model} has settings that CLIPImageProcessor cannot have had; "
-            "use the processor saved with the model"
-        ) from error
-    return {
-        "fit": fit,
-        "size": image_size,
-        "shortest_edge": edge,
-        "resample": int(resample),
-        "scale": scale if steps["rescale"] else 1.0,
-        "mean": mean if steps["normalize"] else (0.0, 0.0, 0.0),
-        "std": std if steps["normalize"] else (1.0, 1.0, 1.0),
-    }
-
-
-def _steps(processor: dict[str, Any]) -> dict[str, bool]:
-    """Which of its steps a processor takes; null is no, as in Transformers."""
-    names = ("resize", "center_crop", "rescale", "normalize")
-    return {name: bool(processor.get(f"do_{name}", True)) for name in names}
 
 
 def _geometry(

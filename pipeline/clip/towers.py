@@ -7,25 +7,25 @@ the batch size and to a length that depends on the caption alone. At a fixed sha
 do not depend on the other rows or on its place among them; a test holds this bit for bit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import CLIPModel
 
-from pipeline.clip.folder import ClipFolder
+from pipeline.clip.folder import LENGTH_STEP, ClipFolder
+from pipeline.clip.layers import LastLayer, PatchEmbedding, fuse_quick_gelu
 from pipeline.clip.preprocess import ImagePreprocessor
+from pipeline.compute.attention import use_fastest_attention
 from pipeline.compute.device import pick_dtype
-
-if TYPE_CHECKING:
-    import torch
-
-    from pipeline.clip.layers import LastLayer
+from pipeline.compute.packed_linear import pack_frozen
+from pipeline.pretrained.loading import load_pretrained
+from pipeline.pretrained.tokenizer import load_tokenizer
 
 LEGACY_END = 2
-LENGTH_STEP = 16
-"""Captions are filled up to a multiple of this many tokens (or to the longest the model takes)."""
 
 
 def _load(
@@ -39,14 +39,6 @@ def _load(
 
     With a preprocessor it is the image tower, for pixels as that one gives them; else the text's.
     """
-    import torch
-    from transformers import CLIPModel
-
-    from pipeline.clip.layers import LastLayer, PatchEmbedding, fuse_quick_gelu
-    from pipeline.compute.attention import use_fastest_attention
-    from pipeline.compute.packed_linear import pack_frozen
-    from pipeline.pretrained.loading import load_pretrained
-
     model = load_pretrained(CLIPModel, folder.files, torch.float32)
     model.requires_grad_(False)
     if preprocessor is None:
@@ -68,11 +60,9 @@ def _load(
     return transformer, layers[-1], projection.to(device)
 
 
-def _unit(vectors: torch.Tensor) -> np.ndarray:
+def _unit(vectors: Tensor) -> np.ndarray:
     """Rows of `vectors` scaled to length one, float32 on the CPU."""
-    from torch.nn.functional import normalize
-
-    array: np.ndarray = normalize(vectors.float(), dim=-1).cpu().numpy()
+    array: np.ndarray = F.normalize(vectors.float(), dim=-1).cpu().numpy()
     return array
 
 
@@ -87,8 +77,6 @@ class ImageTower:
         batch_size: int,
         device: torch.device,
     ) -> None:
-        import torch
-
         self.batch_size = batch_size
         self.device = device
         self.transformer, last, self.projection = _load(folder, precision, device, preprocessor)
@@ -103,8 +91,6 @@ class ImageTower:
         Returns:
             float32 [B, D], unit norm.
         """
-        import torch
-
         filled = np.zeros((self.batch_size, *pixels.shape[1:]), np.uint8)
         filled[: len(pixels)] = pixels
         with torch.inference_mode():
@@ -123,8 +109,6 @@ class TextTower:
         batch_size: int,
         device: torch.device,
     ) -> None:
-        from pipeline.pretrained.tokenizer import load_tokenizer
-
         self.overflow = overflow
         self.batch_size = batch_size
         self.device = device
@@ -152,7 +136,8 @@ class TextTower:
             float32 [N, D], unit norm.
         """
         pieces, owner = self._pieces(texts)
-        lengths = np.array([self._filled_length(len(piece)) for piece in pieces], np.int64)
+        tokens = np.array([len(piece) for piece in pieces], np.int64)
+        lengths = np.minimum(-(-tokens // LENGTH_STEP) * LENGTH_STEP, self.max_tokens)
         remaining = np.bincount(owner, minlength=len(texts))
         sums = np.zeros((len(texts), self.projection.out_features), np.float32)
         for length in np.unique(lengths)[::-1]:  # the longest first: memory peaks at once
@@ -212,17 +197,12 @@ class TextTower:
             return piece.index(max(piece))
         return len(piece) - 1 - piece[::-1].index(self.end)
 
-    def _filled_length(self, tokens: int) -> int:
-        return min(-(-tokens // LENGTH_STEP) * LENGTH_STEP, self.max_tokens)
-
     def _forward(self, pieces: list[list[int]], length: int) -> np.ndarray:
         """Embed at most `batch_size` pieces of at most `length` tokens: float32 [B, D].
 
         Filled with the end token and without an attention mask: attention is causal and the state
         is read at the end of the piece, so nothing behind it can matter.
         """
-        import torch
-
         ids = np.full((self.batch_size, length), self.tokenizer.eos_token_id, np.int64)
         ends = np.zeros(self.batch_size, np.int64)
         for row, piece in enumerate(pieces):

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def write_sums(folder: Path) -> None:
     write_bytes(folder / SUMS_FILE, "".join(lines).encode())
 
 
-def check_folder(folder: Path, required: Iterable[str], remedy: str) -> None:
+def check_folder(folder: Path, required: Sequence[str], remedy: str) -> None:
     """See that a folder holds what was written: every file that its SHA256SUMS lists.
 
     Args:
@@ -57,13 +57,13 @@ def check_folder(folder: Path, required: Iterable[str], remedy: str) -> None:
     Raises:
         UserError: a file is missing, unreadable, or not the one that was written.
     """
-    required = list(required)
     for name in required:
         with reading(folder / name, remedy), (folder / name).open("rb"):
             pass
     sums = _read_sums(folder / SUMS_FILE, remedy)
-    for name in [name for name in required if name not in sums]:
-        raise UserError(f"{folder / SUMS_FILE} does not list {name}: {_anew(folder, remedy)}")
+    for name in required:
+        if name not in sums:
+            raise UserError(f"{folder / SUMS_FILE} does not list {name}: {_anew(folder, remedy)}")
     for name in sums:
         _compare(folder / name, sums[name], remedy)
 

@@ -21,35 +21,27 @@ SEAL_BYTES = 512
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
-def hdf5_bytes(
-    datasets: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any], user_block: int = 0
-) -> bytes:
-    """An HDF5 file of datasets, strings among them as objects, and attributes of the whole.
+def sealed_bytes(datasets: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> bytes:
+    """A sealed HDF5 file of datasets, strings among them as objects, and attributes of the whole.
 
     The same bytes for the same content: no time stamps, one fixed version of the format.
-
-    Args:
-        user_block: bytes in front that are the caller's own, and are not in the result.
     """
-    options = {"userblock_size": user_block} if user_block else {}
     with h5py.File(
-        "in memory", "w", driver="core", backing_store=False, libver=("v110", "v110"), **options
+        "in memory",
+        "w",
+        driver="core",
+        backing_store=False,
+        libver=("v110", "v110"),
+        userblock_size=SEAL_BYTES,
     ) as file:
         for name, values in datasets.items():
             dtype = h5py.string_dtype() if values.dtype == object else values.dtype
             file.create_dataset(name, data=values, dtype=dtype, track_times=False)
-        for name, value in attributes.items():
-            file.attrs[name] = value
+        file.attrs.update(attributes)
         # A flush borrows space at the end of the file, which the next one gives back.
         file.flush()
         file.flush()
-        image: bytes = file.id.get_file_image()
-    return image
-
-
-def sealed_bytes(datasets: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> bytes:
-    """A sealed HDF5 file; arguments as of `hdf5_bytes`."""
-    content = hdf5_bytes(datasets, attributes, SEAL_BYTES)
+        content: bytes = file.id.get_file_image()
     return _seal(hashlib.sha256(content).hexdigest()) + content
 
 

@@ -35,7 +35,14 @@ def claim_outputs(*outputs: Path, wait_seconds: float = WAIT_SECONDS) -> None:
     """
     give_up = time.monotonic() + wait_seconds
     for output in outputs:
-        _claim(output, give_up)
+        with writing(output):
+            while not _take(output):
+                if time.monotonic() > give_up:
+                    raise UserError(
+                        f"{output} is being written by {_holder(output)}; wait until it has ended, "
+                        "or end it, and run again"
+                    )
+                time.sleep(0.1)
 
 
 def claim_folder(folder: Path) -> Path:
@@ -68,17 +75,6 @@ def try_lock(file: IO[str]) -> bool:
     except OSError as error:
         return error.errno in UNSUPPORTED
     return True
-
-
-def _claim(output: Path, give_up: float) -> None:
-    with writing(output):
-        while not _take(output):
-            if time.monotonic() > give_up:
-                raise UserError(
-                    f"{output} is being written by {_holder(output)}; wait until it has ended, or "
-                    "end it, and run again"
-                )
-            time.sleep(0.1)
 
 
 def _take(guarded: Path) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Float32, Int64, UInt8
 from numpy import ndarray
 
@@ -198,15 +199,9 @@ class StoryDataset:
 
 def _stories(frames: pa.Table) -> tuple[list[str], ndarray, ndarray]:
     """Name, first row and number of rows of every story, in the table's order."""
-    column = frames.column("story_id").combine_chunks()
-    if not len(column):
-        return [], np.zeros(0, np.int64), np.zeros(0, np.int64)
-    codes = column.dictionary_encode()
-    if isinstance(codes, pa.ChunkedArray):
-        codes = codes.combine_chunks()
-    runs = codes.indices.to_numpy()
-    starts = np.flatnonzero(np.r_[True, runs[1:] != runs[:-1]])
-    names = codes.dictionary.take(pa.array(runs[starts])).to_pylist()
+    runs = pc.run_end_encode(frames.column("story_id").combine_chunks())
+    names, ends = runs.values.to_pylist(), runs.run_ends.to_numpy()
     if len(set(names)) != len(names):
         raise ValueError("the frames table is not in story order")
-    return names, starts, np.diff(np.r_[starts, len(runs)])
+    counts = np.diff(ends, prepend=0).astype(np.int64)
+    return names, ends - counts, counts

@@ -26,11 +26,7 @@ def point(figure: Figure, stories: int) -> float | None:
 
 
 def intervals(
-    figures: Mapping[Name, Figure],
-    stories: int,
-    seed: int,
-    draws: int = DRAWS,
-    level: float = LEVEL,
+    figures: Mapping[Name, Figure], stories: int, seed: int, draws: int = DRAWS
 ) -> dict[Name, Measure]:
     """Each figure with its percentile interval; figures that are not defined are left out.
 
@@ -43,7 +39,7 @@ def intervals(
         for weights in _resampled(stories, seed, draws):
             for name, parts in drawn.items():
                 parts.append(figures[name](weights))
-    tails = ((1 - level) / 2, (1 + level) / 2)
+    tails = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
     found = {}
     for name, value in defined.items():
         every = np.concatenate(drawn[name]) if drawn[name] else np.array([np.nan])

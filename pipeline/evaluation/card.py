@@ -19,8 +19,7 @@ from pipeline.evaluation.references import (
     row_name,
 )
 from pipeline.evaluation.results import Measures, SplitMeasures
-from pipeline.model.config import GeneratorConfig
-from pipeline.model.encoder import Encoder
+from pipeline.model.config import Encoder, GeneratorConfig
 from pipeline.model.layout import CONFIG_FILE, DISCRIMINATOR_FILE, read_params
 from pipeline.stories.origin import read_origin
 

@@ -37,15 +37,12 @@ class DiscriminatorScorer:
         Returns:
             row -> its scores as the column `d_score`, [N]; above 0 it takes a caption for true.
         """
-        chosen = {row: captions[row] for row in (GROUND_TRUTH, MODEL, SHUFFLED) if row in captions}
-        vectors = self.scorer.embed([text for texts in chosen.values() for text in texts])
+        rows = [row for row in (GROUND_TRUTH, MODEL, SHUFFLED) if row in captions]
+        vectors = self.scorer.embed([text for row in rows for text in captions[row]])
         device = next(self.discriminator.parameters()).device
         seen = torch.from_numpy(images).to(device)
-        return {
-            row: {SCORE: self._scores(seen, vectors.of(texts))} for row, texts in chosen.items()
-        }
-
-    def _scores(self, images: torch.Tensor, texts: NDArray[np.float32]) -> NDArray[np.float64]:
-        score = self.discriminator(images, torch.from_numpy(texts).to(images.device)).score
-        scores: NDArray[np.float64] = score.cpu().double().numpy()
-        return scores
+        found: dict[str, Columns] = {}
+        for row in rows:
+            texts = torch.from_numpy(vectors.of(captions[row])).to(device)
+            found[row] = {SCORE: self.discriminator(seen, texts).score.cpu().double().numpy()}
+        return found

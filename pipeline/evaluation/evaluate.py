@@ -9,23 +9,27 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pipeline.captioning.generate import Caption, generate_captions, story_seed
 from pipeline.common.checksums import replacing_folder
 from pipeline.common.errors import UserError
 from pipeline.common.files import jsonl_writer, write_json
 from pipeline.common.progress import progress_bar
-from pipeline.evaluation.captions import all_rows, write_captions
+from pipeline.dataset.story_dataset import StoryDataset
+from pipeline.evaluation.bootstrap import DRAWS, LEVEL
 from pipeline.evaluation.discriminator import DiscriminatorScorer
 from pipeline.evaluation.images import image_ranks, predict_embeddings
 from pipeline.evaluation.judge import Judge
 from pipeline.evaluation.likelihood import likelihood
 from pipeline.evaluation.metrics import Columns
 from pipeline.evaluation.nearest import nearest_captions
+from pipeline.evaluation.overlap import TOKENIZER
 from pipeline.evaluation.plots import write_plots
 from pipeline.evaluation.records import story_records
-from pipeline.evaluation.references import GENERATED
+from pipeline.evaluation.references import GENERATED, MODEL, NEAREST_TRAIN, ROWS, reference_frames
 from pipeline.evaluation.results import (
     MEASURES_FILE,
     PREDICTIONS_FILE,
@@ -36,7 +40,7 @@ from pipeline.evaluation.results import (
 from pipeline.evaluation.scorer import CaptionScorer
 from pipeline.evaluation.scores import CAPTION_POOL, score_rows
 from pipeline.evaluation.stories import COLUMNS, SplitStories
-from pipeline.evaluation.summary import headline, settings, summarise
+from pipeline.evaluation.summary import headline, summarise
 from pipeline.evaluation.targets import PoolTargets, SplitTargets
 from pipeline.features.store import FeatureStore
 from pipeline.model.generator import StoryGenerator
@@ -45,8 +49,6 @@ from pipeline.params import GenerateParams, LossParams
 from pipeline.stories.frames import read_frames
 
 SPLITS = ("val", "test")
-
-Metrics = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def evaluate(
     texts: FeatureStore,
     out: Path,
     metrics_path: Path,
-) -> dict[str, Metrics]:
+) -> dict[str, dict[str, float]]:
     """Score val and test, and write metrics, predictions and plots, each at once.
 
     A split without stories is left out, with a line on stderr; in a split of one story, what
@@ -96,13 +98,13 @@ def evaluate(
     chosen = [story for split in SPLITS for story in splits[split]]
     table = read_frames(frames, COLUMNS, {"story_id": chosen})
     k = subject.generator.config.k
-    stories = {
-        split: SplitStories.make(table, images, texts, splits[split], k, subject.seed)
-        for split in SPLITS
-    }
-    for split in [split for split in SPLITS if not len(stories[split])]:
-        print(f"evaluate: split {split} has no stories, so it has no metrics", file=sys.stderr)
-        del stories[split]
+    stories = {}
+    for split in SPLITS:
+        windows = StoryDataset.cut(table, images, texts, splits[split], k, "first")
+        if len(windows):
+            stories[split] = SplitStories.of(windows, subject.seed)
+        else:
+            print(f"evaluate: split {split} has no stories, so it has no metrics", file=sys.stderr)
     if not stories:
         raise UserError(
             "neither val nor test has a story to evaluate on: raise dataset.sample.stories, "
@@ -118,8 +120,7 @@ def evaluate(
                 rows, own = evaluate_split(subject, split, part, frames, splits["train"], write)
                 measured[split] = summarise(rows, own, len(part), subject.seed)
                 write_plots(folder, split, rows)
-        measures = Measures(settings(subject.scorer, subject.judge, subject.seed), measured)
-        write_json(folder / MEASURES_FILE, asdict(measures))
+        write_json(folder / MEASURES_FILE, asdict(Measures(_settings(subject), measured)))
     metrics = {split: headline(part) for split, part in measured.items()}
     write_json(metrics_path, metrics)
     return metrics
@@ -142,23 +143,25 @@ def evaluate_split(
     Returns:
         Row -> its columns, and the columns of no row (see `metrics.split_figures`).
     """
-    generator, seed = subject.generator, subject.seed
     with progress_bar(desc=f"{split} likelihood", total=len(stories), unit="story") as bar:
         likely = likelihood(
-            generator, subject.loss, stories, subject.prompts, subject.loss_batch_size, bar.update
+            subject.generator,
+            subject.loss,
+            stories,
+            subject.prompts,
+            subject.loss_batch_size,
+            bar.update,
         )
-    predicted = predict_embeddings(generator, stories)
-    nearest = nearest_captions(predicted.texts, frames, train, stories.windows.texts)
+    predicted_images, predicted_texts = predict_embeddings(subject.generator, stories)
+    nearest = nearest_captions(predicted_texts, frames, train, stories.windows.texts)
     targets = SplitTargets.of(stories)
     pools: list[dict[str, Columns]] = []
     for chunk in stories.pools(CAPTION_POOL):
         with progress_bar(
             desc=f"{split} captions", total=len(GENERATED) * len(chunk.place), unit="caption"
         ) as bar:
-            written = write_captions(
-                chunk, generator, subject.prompts, subject.generate, seed, bar.update
-            )
-        captions = all_rows(chunk, written, nearest)
+            written = _write_captions(subject, chunk, bar.update)
+        captions = _all_rows(chunk, written, nearest)
         with progress_bar(desc=f"{split} scores", total=None, unit="text") as bar:
             rows = score_rows(
                 captions,
@@ -176,16 +179,60 @@ def evaluate_split(
         pools.append(rows)
         for record in story_records(split, chunk, captions, rows, likely):
             write(record)
-    ranked = image_ranks(predicted.images, stories, targets) if len(stories) > 1 else {}
+    ranked = image_ranks(predicted_images, stories, targets) if len(stories) > 1 else {}
     own = likely.nats | {"target_tokens": likely.tokens}
     own |= {f"{name}_rank": places for name, places in ranked.items()}
     own |= {name: np.array(loss) for name, loss in likely.losses.items()}
-    return _joined(pools), own
-
-
-def _joined(pools: list[dict[str, Columns]]) -> dict[str, Columns]:
-    """The columns of pool after pool as one."""
-    return {
+    joined = {
         row: {name: np.concatenate([pool[row][name] for pool in pools]) for name in columns}
         for row, columns in pools[0].items()
+    }
+    return joined, own
+
+
+def _write_captions(
+    subject: Subject, stories: SplitStories, progress: Callable[[int], object]
+) -> dict[str, list[Caption]]:
+    """What the decoder writes for each story, with the prefix and without it."""
+    contexts = stories.windows.contexts()
+    return {
+        row: generate_captions(
+            subject.generator,
+            subject.prompts,
+            contexts,
+            subject.generate,
+            [story_seed(subject.seed, story) for story in contexts.story],
+            use_prefix=row == MODEL,
+            progress=progress,
+        )
+        for row in GENERATED
+    }
+
+
+def _all_rows(
+    stories: SplitStories, written: dict[str, list[Caption]], nearest: list[str] | None
+) -> dict[str, list[str]]:
+    """Row -> captions of the stories, in the order of `ROWS`; `nearest` is of the whole split."""
+    windows, other = stories.windows, stories.other
+    captions = {row: [caption.text for caption in several] for row, several in written.items()}
+    frames = reference_frames(
+        windows.context, windows.target, stories.same_story, None if other is None else other.target
+    )
+    captions |= {row: windows.captions(rows) for row, rows in frames.items()}
+    if nearest is not None:
+        captions[NEAREST_TRAIN] = [nearest[i] for i in stories.place.tolist()]
+    return {row: captions[row] for row in ROWS if row in captions}
+
+
+def _settings(subject: Subject) -> dict[str, Any]:
+    """What the numbers depend on besides the model and the stories."""
+    judge = subject.judge
+    return {
+        "clip": subject.scorer.clip.folder.model,
+        "judge": None if judge is None else judge.scorer.clip.folder.model,
+        "clip_prefix": subject.scorer.prefix,
+        "tokenizer": TOKENIZER,
+        "draws": DRAWS,
+        "level": LEVEL,
+        "seed": subject.seed,
     }

@@ -1,9 +1,6 @@
 """Does the image head know the next frame better than a copy of the last one does?"""
 
-from dataclasses import dataclass
-
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pipeline.evaluation.ranks import ranks
@@ -16,30 +13,19 @@ IMAGE_POOL = 100
 large one the question is then equally hard."""
 
 
-@dataclass(frozen=True)
-class Predicted:
-    """The two heads' predictions of N targets."""
-
-    images: NDArray[np.float32]
-    """[N, D], unit norm."""
-    texts: NDArray[np.float32]
-    """[N, D], unit norm."""
-
-
-@torch.inference_mode()
-def predict_embeddings(generator: StoryGenerator, stories: SplitStories) -> Predicted:
-    """Run the heads over the context of every story."""
-    device = next(generator.parameters()).device
+def predict_embeddings(
+    generator: StoryGenerator, stories: SplitStories
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What the two heads predict of every target: image and text embeddings, [N, D], unit norm."""
     images, texts = [], []
     for chunk in stories.chunks():
-        windows = chunk.windows
-        encoded = generator.encode(
-            torch.from_numpy(windows.image_features(windows.context)).to(device),
-            torch.from_numpy(windows.text_features(windows.context)).to(device),
+        windows, context = chunk.windows, chunk.windows.context
+        image, text = generator.predict_embeddings(
+            windows.image_features(context), windows.text_features(context)
         )
-        images.append(encoded.image_pred.float().cpu().numpy())
-        texts.append(encoded.text_pred.float().cpu().numpy())
-    return Predicted(np.concatenate(images), np.concatenate(texts))
+        images.append(image)
+        texts.append(text)
+    return np.concatenate(images), np.concatenate(texts)
 
 
 def image_ranks(
@@ -52,17 +38,16 @@ def image_ranks(
     `image_copy_last`: the same of the last context frame's embedding. `image_same_story`: among
     all frames of the story.
     """
-    found: dict[str, list[NDArray[np.int64]]] = {
-        "image": [],
-        "image_copy_last": [],
-        "image_same_story": [],
-    }
+    pools = []
     for chunk in stories.pools(IMAGE_POOL):
         here = chunk.place
-        candidates, content = targets.images[here], targets.content[here]
-        own = np.arange(len(here))
+        among = (targets.images[here], np.arange(len(here)), targets.content[here])
         last = chunk.windows.image_features(chunk.windows.context[:, -1])
-        found["image"].append(ranks(predicted[here], candidates, own, content))
-        found["image_copy_last"].append(ranks(last, candidates, own, content))
-        found["image_same_story"].append(StoryFrames.of(chunk).ranks(predicted[here]))
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+        pools.append(
+            {
+                "image": ranks(predicted[here], *among),
+                "image_copy_last": ranks(last, *among),
+                "image_same_story": StoryFrames.of(chunk).ranks(predicted[here]),
+            }
+        )
+    return {name: np.concatenate([pool[name] for pool in pools]) for name in pools[0]}

@@ -44,11 +44,6 @@ class Judge:
             )
         return cls(clip, clip_prefix, raw)
 
-    @property
-    def model(self) -> str:
-        """The folder or Hub id of its CLIP."""
-        return self.scorer.clip.folder.model
-
     def look_at(self, frames: Path, keys: NDArray[np.uint8]) -> None:
         """Embed the images of these keys [N, 32], as far as the encode cache lacks them.
 

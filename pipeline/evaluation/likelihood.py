@@ -1,5 +1,6 @@
 """How likely the true captions are to the model, and how much of that it owes to what CLIP saw."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -26,8 +27,6 @@ TEXTS_ONLY = "nll_texts_only"
 """With a prefix made of the context captions' embeddings alone, likewise."""
 NO_PREFIX = "nll_no_prefix"
 """The decoder with its prompt alone."""
-
-CONDITIONS = (NLL, OTHER_PREFIX, IMAGES_ONLY, TEXTS_ONLY, NO_PREFIX)
 
 
 @dataclass(frozen=True)
@@ -60,20 +59,21 @@ def likelihood(
         batch_size: stories at a time; the contrastive losses compare within such a batch.
         progress: called with the number of stories of each batch.
     """
-    conditions = [c for c in CONDITIONS if c != OTHER_PREFIX or stories.other is not None]
-    nats: dict[str, list[NDArray[np.float64]]] = {name: [] for name in conditions}
+    nats: defaultdict[str, list[NDArray[np.float64]]] = defaultdict(list)
     tokens: list[NDArray[np.int64]] = []
     sums = np.zeros(2)
-    means = _mean_context(stories)
-    for batch, others in _batches(generator, stories, prompts, batch_size):
-        encoded = generator.encode(batch["images"], batch["texts"])
-        for name in conditions:
-            if name == NLL:
-                prefix: Tensor | None = encoded.prefix
-            elif name == NO_PREFIX:
-                prefix = None
-            else:
-                prefix = generator.encode(*_context(name, batch, others, means)).prefix
+    device = next(generator.parameters()).device
+    mean_image, mean_text = (mean.to(device) for mean in _mean_context(stories))
+    for batch, others in _batches(stories, prompts, batch_size, device):
+        images, texts = batch["images"], batch["texts"]
+        encoded = generator.encode(images, texts)
+        prefixes: dict[str, Tensor | None] = {NLL: encoded.prefix}
+        if others is not None:
+            prefixes[OTHER_PREFIX] = generator.encode(*others).prefix
+        prefixes[IMAGES_ONLY] = generator.encode(images, mean_text.expand_as(texts)).prefix
+        prefixes[TEXTS_ONLY] = generator.encode(mean_image.expand_as(images), texts).prefix
+        prefixes[NO_PREFIX] = None
+        for name, prefix in prefixes.items():
             nll = generator.caption_nll(prefix, batch)
             nats[name].append(nll.sum(dim=1, dtype=torch.float64).cpu().numpy())
         tokens.append(batch["target_mask"].sum(dim=1).cpu().numpy())
@@ -88,41 +88,25 @@ def likelihood(
     return Likelihood(every, count, losses)
 
 
-def _context(
-    condition: str, batch: Batch, others: tuple[Tensor, Tensor] | None, means: tuple[Tensor, Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Context images and texts [B, K, D] as a condition shows them to the encoder."""
-    images, texts = batch["images"], batch["texts"]
-    if condition == IMAGES_ONLY:
-        return images, means[1].to(texts.device).expand_as(texts)
-    if condition == TEXTS_ONLY:
-        return means[0].to(images.device).expand_as(images), texts
-    assert others is not None, "a split of one story has no other prefix"
-    return others
-
-
-def _mean_context(stories: SplitStories) -> tuple[Tensor, Tensor]:
+def _mean_context(stories: SplitStories) -> list[Tensor]:
     """Mean embedding of all context images and of all context captions, [D] each.
 
     What stands for "nothing known": zeros are a place where the encoder never was, and a story's
     own likelihood would suffer from that alone.
     """
-    sums: list[NDArray[np.float64]] = []
+    sums = [np.float64(0), np.float64(0)]
     for chunk in stories.chunks():
         windows, context = chunk.windows, chunk.windows.context.reshape(-1)
         parts = (windows.image_features(context), windows.text_features(context))
-        here = [part.sum(axis=0, dtype=np.float64) for part in parts]
-        sums = here if not sums else [a + b for a, b in zip(sums, here, strict=True)]
+        sums = [of + p.sum(axis=0, dtype=np.float64) for of, p in zip(sums, parts, strict=True)]
     count = stories.windows.context.size
-    images, texts = (torch.from_numpy((part / count).astype(np.float32)) for part in sums)
-    return images, texts
+    return [torch.from_numpy((part / count).astype(np.float32)) for part in sums]
 
 
 def _batches(
-    generator: StoryGenerator, stories: SplitStories, prompts: PromptBuilder, batch_size: int
+    stories: SplitStories, prompts: PromptBuilder, batch_size: int, device: torch.device
 ) -> Iterator[tuple[Batch, tuple[Tensor, Tensor] | None]]:
     """Batches of the split in order, each with another story's context for every story."""
-    device = next(generator.parameters()).device
     whole_batches = max(CHUNK_STORIES // batch_size, 1) * batch_size
     for chunk in stories.chunks(whole_batches):
         others = None

@@ -25,13 +25,7 @@ def story_records(
     rows: Mapping[str, Columns],
     likely: Likelihood,
 ) -> Iterator[Record]:
-    """One record per story.
-
-    Args:
-        captions: row -> the captions of these stories.
-        rows: row -> the columns of these stories.
-        likely: of the whole split.
-    """
+    """One record per story, of its captions and columns by row; `likely` is of the whole split."""
     windows, k = stories.windows, stories.windows.context.shape[1]
     contexts = windows.captions(windows.context.reshape(-1))
     model = rows[MODEL]

@@ -49,13 +49,8 @@ def row_name(row: str) -> str:
 def derangement(count: int, seed: int) -> NDArray[np.int64]:
     """A random permutation of `count` items that moves every one of them, the same for a seed.
 
-    Sattolo's algorithm (1986): one cycle through all items, hence no fixed point.
-
-    Returns:
-        int64 [count].
-
-    Raises:
-        ValueError: for one item, which cannot move.
+    Sattolo's algorithm (1986): one cycle through all items, hence no fixed point. Raises ValueError
+    for one item, which cannot move.
     """
     if count == 1:
         raise ValueError("one item alone has no derangement")
@@ -87,16 +82,12 @@ def reference_frames(
     same_story: NDArray[np.int64],
     others_target: NDArray[np.int64] | None,
 ) -> dict[str, NDArray[np.int64]]:
-    """The frame whose caption each reference row uses.
+    """The frame whose caption each reference row uses: name -> [N], in rows of the frames table.
 
     Args:
-        context: rows of the frames table, int64 [N, K]. target: int64 [N].
-        same_story: another frame of each story, int64 [N].
-        others_target: the target of another story for each, int64 [N]; without it no such row.
-
-    Returns:
-        reference name -> rows of the frames table, int64 [N]; without `copy_before_last` where the
-        context is a single frame.
+        context: [N, K]; of a single frame there is no `copy_before_last`. target: [N].
+        same_story: another frame of each story, [N].
+        others_target: the target of another story for each, [N]; without it no such row.
     """
     frames = {GROUND_TRUTH: target, SAME_STORY: same_story, COPY_LAST: context[:, -1]}
     if context.shape[1] > 1:

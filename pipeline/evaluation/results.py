@@ -15,6 +15,7 @@ from pipeline.evaluation.figures import Measure
 from pipeline.evaluation.metrics import row_and_metric
 from pipeline.evaluation.references import GROUND_TRUTH, MODEL
 from pipeline.images.reader import Place
+from pipeline.params.errors import first_problem
 
 FOLDER = Path("data/eval")
 """Where dvc.yaml has them, from the root of the repository."""
@@ -104,11 +105,9 @@ def parse_records(lines: Iterable[bytes], where: str) -> Iterator[Record]:
         try:
             record: Record = _RECORD.validate_json(line)
         except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join([f"line {number}", *map(str, first["loc"])])
             raise UserError(
-                f"{where} is not a predictions file of this version of the code ({key}: "
-                f"{first['msg'][:100]}); {REMEDY} to have one"
+                f"{where} is not a predictions file of this version of the code "
+                f"({first_problem(error, above=f'line {number}')}); {REMEDY} to have one"
             ) from None
         yield record
 
@@ -168,9 +167,7 @@ def parse_measures(content: Any, where: str) -> Measures:
     try:
         return _MEASURES.validate_python(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "the whole file"
         raise UserError(
-            f"{where} does not hold what the evaluate stage writes ({key[:100]}: {first['msg']}); "
+            f"{where} does not hold what the evaluate stage writes ({first_problem(error)}); "
             "run it again (dvc repro evaluate)"
         ) from None

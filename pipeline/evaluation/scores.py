@@ -5,15 +5,16 @@ is, and distinct-n and self-BLEU look for repetition in it. Up to `CAPTION_POOL`
 the whole split; beyond it the figures are means over pools, and memory and time stay bounded.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.captioning.ngrams import distinct_ngrams
 from pipeline.evaluation.clipscore import clipscore, cosine, mean_by_caption, ref_clipscore
-from pipeline.evaluation.diversity import self_bleu, text_hash
 from pipeline.evaluation.metrics import Columns
-from pipeline.evaluation.overlap import bleu_counts, cider_d, forget, rouge_l, tokenize
+from pipeline.evaluation.overlap import bleu_counts, cider_d, forget, rouge_l, self_bleu, tokenize
 from pipeline.evaluation.ranks import ranks
 from pipeline.evaluation.scorer import CaptionScorer, TextVectors, sentences
 from pipeline.evaluation.targets import PoolTargets
@@ -95,3 +96,9 @@ def _text_columns(texts: Sequence[str], true_tokens: list[list[str]]) -> Columns
         "words": np.array([len(text.split()) for text in texts], np.float64),
         "text_hash": text_hash(texts),
     }
+
+
+def text_hash(texts: Sequence[str]) -> NDArray[np.int64]:
+    """64 bits of each text's digest, [N]: enough to count the different ones among millions."""
+    digests = (hashlib.md5(text.encode()).digest()[:8] for text in texts)
+    return np.frombuffer(b"".join(digests), np.int64)

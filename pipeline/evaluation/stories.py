@@ -1,6 +1,6 @@
 """The stories of a split as the evaluation sees them: first window, target, and another story."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from pipeline.dataset.story_dataset import COLUMNS as DATASET_COLUMNS
 from pipeline.dataset.story_dataset import StoryDataset
-from pipeline.evaluation.references import derangement, other_members, reference_frames
+from pipeline.evaluation.references import derangement, other_members
 from pipeline.evaluation.results import ImagePlace
-from pipeline.features.store import FeatureStore
 
 CHUNK_STORIES = 256
 """Stories whose features are held at a time where nothing is compared across stories."""
@@ -38,21 +37,13 @@ class SplitStories:
     """Another frame of each story than its target, [N]."""
 
     @classmethod
-    def make(
-        cls,
-        frames: pa.Table,
-        images: FeatureStore,
-        texts: FeatureStore,
-        story_ids: Sequence[str],
-        k: int,
-        seed: int,
-    ) -> "SplitStories":
-        """Frames 0..K-1 as context and frame K as target, of every story that has so many."""
-        windows = StoryDataset.cut(frames, images, texts, story_ids, k, "first")
+    def of(cls, windows: StoryDataset, seed: int) -> "SplitStories":
+        """Of the first window of each story; `seed` draws what stands against it."""
         count = len(windows)
         other = windows.select(derangement(count, seed)) if count > 1 else None
         first = windows.context[:, 0]
-        sizes = frames.column("n_frames").take(pa.array(first)).to_numpy().astype(np.int64)
+        sizes = windows.frames.column("n_frames").take(pa.array(first)).to_numpy()
+        sizes = sizes.astype(np.int64)
         same_story = first + other_members(sizes, windows.target - first, seed)
         return cls(windows, np.arange(count), other, sizes, same_story)
 
@@ -77,14 +68,6 @@ class SplitStories:
             None if self.other is None else self.other.select(here),
             self.sizes[here],
             self.same_story[here],
-        )
-
-    @property
-    def references(self) -> dict[str, NDArray[np.int64]]:
-        """Reference row -> the frame whose caption it takes, [N]."""
-        others_target = None if self.other is None else self.other.target
-        return reference_frames(
-            self.windows.context, self.windows.target, self.same_story, others_target
         )
 
     def image_contents(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -52,17 +52,12 @@ class StoryFrames:
         )
 
     def ranks(self, queries: NDArray[np.floating]) -> NDArray[np.int64]:
-        """Place of each story's target among its frames, for queries [N, ..., D]: [N, ...]."""
-        found = np.empty(queries.shape[:-1], np.int64)
-        start = 0
-        for i, (size, target) in enumerate(zip(self.sizes, self.target, strict=True)):
-            here = slice(start, start + size)
-            start += size
-            several = queries[i].reshape(-1, queries.shape[-1])
-            own = np.full(len(several), target)
-            found[i] = ranks(several, self.images[here], own, self.content[here]).reshape(
-                found[i].shape
-            )
+        """Place of each story's target among its frames, for a query each, [N, D]: [N]."""
+        found = np.empty(len(queries), np.int64)
+        ends = np.cumsum(self.sizes)
+        for i, (start, end) in enumerate(zip(ends - self.sizes, ends, strict=True)):
+            here, own = slice(start, end), self.target[i : i + 1]
+            found[i] = ranks(queries[i : i + 1], self.images[here], own, self.content[here])[0]
         return found
 
 

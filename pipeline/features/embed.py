@@ -81,12 +81,10 @@ class CachedTexts:
         if self._cache is None:
             self._cache = EncodeCache("text", self.clip.fingerprint("text"))
         rows = np.flatnonzero(~self._cache.contains(keys))  # these alone, so that chunks are full
-        TextJob(self.clip, keys[rows], rows, texts).update(self._cache, progress or _silent)
+        TextJob(self.clip, keys[rows], rows, texts).update(
+            self._cache, progress or (lambda count: None)
+        )
         return self._cache.read(keys)
-
-
-def _silent(count: int) -> None:
-    pass
 
 
 def _publish(job: EmbeddingJob, frames: int, out: Path) -> Report:

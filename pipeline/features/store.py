@@ -200,16 +200,6 @@ class FeatureStore:
         """SHA-256, in hex, of the encoder and its preprocessing."""
         return str(self.attributes["fingerprint"])
 
-    @property
-    def model(self) -> str:
-        """The folder or Hub id of the CLIP model."""
-        return str(self.attributes["model"])
-
-    @property
-    def revision(self) -> str | None:
-        """The Hub revision, if one was given."""
-        return str(self.attributes["revision"]) or None
-
     def __len__(self) -> int:
         return sum(len(shard.keys) for shard in self._shards)
 

@@ -1,5 +1,6 @@
-"""What has to be known to build a generator again: everything but the weights."""
+"""What has to be known to build a generator again: everything but the weights. Imports no torch."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -7,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.common.errors import UserError
 from pipeline.common.files import read_json, write_json
-from pipeline.model.layout import PARAMS_FILE, read_params, remedy
+from pipeline.model.layout import ENCODER_FILE, PARAMS_FILE, read_params, remedy
 from pipeline.params import DecoderParams, FusionParams, LossParams, PromptParams
+from pipeline.params.errors import first_problem
 from pipeline.params.group import unset_keys
 
 
@@ -53,6 +55,50 @@ class GeneratorConfig(BaseModel):
         return validated(cls, read_json(path, remedy(path.parent)), path)
 
 
+class Encoder(BaseModel):
+    """The CLIP whose embeddings a generator reads: its name, how it embeds, its fingerprints."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    model: str
+    """The folder or Hub id of the CLIP."""
+    revision: str | None
+    """Its revision on the Hub, if one was given."""
+    precision: str
+    """float32 or bfloat16."""
+    image_fit: str
+    """How a picture became square: crop, pad or squash."""
+    text_overflow: str
+    """What became of long captions: truncate or chunks."""
+    image_fingerprint: str
+    """SHA-256 of all that an image's embedding depends on; see `FrozenClip.fingerprint`."""
+    text_fingerprint: str
+    """The same of a caption's."""
+
+    @classmethod
+    def of(cls, images: Mapping[str, Any], texts: Mapping[str, Any]) -> "Encoder":
+        """From the attributes of the image and the text features."""
+        return cls(
+            model=images["model"],
+            revision=images["revision"] or None,
+            precision=images["precision"],
+            image_fit=images["image_fit"],
+            text_overflow=texts["text_overflow"],
+            image_fingerprint=images["fingerprint"],
+            text_fingerprint=texts["fingerprint"],
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write it into a model folder."""
+        write_json(folder / ENCODER_FILE, self.model_dump(mode="json"))
+
+    @classmethod
+    def read(cls, folder: Path) -> "Encoder":
+        """Of a model folder; raises UserError if the file is missing or not of this version."""
+        path = folder / ENCODER_FILE
+        return validated(cls, read_json(path, remedy(folder)), path)
+
+
 class Batches(BaseModel):
     """How a model's training was cut into steps."""
 
@@ -82,8 +128,7 @@ def validated(model: type[Model], values: Any, path: Path) -> Model:
         found = model.model_validate(values)
         problem = next((f"{'.'.join(key)}: missing" for key in unset_keys(found)), None)
     except ValidationError as error:
-        first = error.errors()[0]
-        problem = f"{'.'.join(map(str, first['loc'])) or 'the whole file'}: {first['msg']}"
+        problem = first_problem(error)
     if problem is not None:
         raise UserError(
             f"{path}: {problem}; the model was written by another version of this code, so delete "

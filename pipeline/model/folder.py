@@ -16,8 +16,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.common.checksums import replacing_folder
 from pipeline.common.errors import UserError
 from pipeline.common.files import replacing, write_json
-from pipeline.model.config import GeneratorConfig
-from pipeline.model.encoder import Encoder
+from pipeline.model.config import Encoder, GeneratorConfig
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.layout import (
     CONFIG_FILE,

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
+from numpy import ndarray
 from torch import Tensor, nn
 
 from pipeline.common.errors import UserError
@@ -85,6 +86,17 @@ class StoryGenerator(nn.Module):
         positions, z = self.fusion(images, texts)
         prefix = self.decoder.prefix(positions, z)
         return Encoded(z, prefix, self.image_head(z), self.text_head(z))
+
+    @torch.inference_mode()
+    def predict_embeddings(
+        self, images: Float32[ndarray, "b k dim_image"], texts: Float32[ndarray, "b k dim_text"]
+    ) -> tuple[Float32[ndarray, "b dim_image"], Float32[ndarray, "b dim_text"]]:
+        """What the heads predict after contexts: image and text embeddings of the targets, unit
+        norm; arrays in and out, as the feature store has them."""
+        device = next(self.parameters()).device
+        inputs = (torch.from_numpy(embeddings).to(device) for embeddings in (images, texts))
+        encoded = self.encode(*inputs)
+        return encoded.image_pred.float().cpu().numpy(), encoded.text_pred.float().cpu().numpy()
 
     def caption_nll(
         self, prefix: Float[Tensor, "b p h"] | None, batch: Mapping[str, Tensor]

@@ -1,33 +1,17 @@
 """A language model read token by token, many rows at once: with a cache, and without one.
 
-Both give the same logits. Which one a decoder can be read by is tried when it is loaded
-(`check.py`): of some, the state is not a cache that Transformers hands from step to step, or it
-pays no heed to padding.
+Both have the same methods and give the same logits. Which one a decoder can be read by is tried
+when it is loaded (`check.py`): of some, the state is not a cache that Transformers hands from step
+to step, or it pays no heed to padding.
 """
 
 import inspect
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pipeline.model.kv_cache import roomy_cache
-
-
-class Steps(Protocol):
-    """Rows that have been read, and the logits after each of them."""
-
-    def logits(self, tokens: Tensor | None = None) -> Tensor:
-        """Read on by one token a row, int64 [B]; none at first, to read the embeddings.
-
-        Returns:
-            float32 [B, V], of the token that follows.
-        """
-        ...
-
-    def keep(self, rows: Tensor) -> None:
-        """Go on with these rows alone, int64 [n], in this order."""
-        ...
 
 
 class CachedSteps:
@@ -38,7 +22,13 @@ class CachedSteps:
     """
 
     def __init__(self, lm: Any, embeddings: Tensor, mask: Tensor, most: int):
-        """See `open_steps`."""
+        """Start reading a batch.
+
+        Args:
+            lm: a Hugging Face causal LM in eval mode that takes `inputs_embeds`.
+            embeddings: float [B, T, H], padded on the left. mask: int64 [B, T].
+            most: how many tokens may be read after them.
+        """
         batch, start = mask.shape
         self.lm = lm
         self.embeddings = embeddings
@@ -50,6 +40,11 @@ class CachedSteps:
         self.end = 0
 
     def logits(self, tokens: Tensor | None = None) -> Tensor:
+        """Read on by one token a row, int64 [B]; none at first, to read the embeddings.
+
+        Returns:
+            float32 [B, V], of the token that follows.
+        """
         inputs = {"inputs_embeds": self.embeddings}
         if tokens is not None:
             inputs = {"input_ids": tokens[:, None]}
@@ -67,6 +62,7 @@ class CachedSteps:
         return logits
 
     def keep(self, rows: Tensor) -> None:
+        """Go on with these rows alone, int64 [n], in this order."""
         self.cache.reorder_cache(rows)
         self.mask, self.positions = self.mask[rows], self.positions[rows]
 
@@ -75,7 +71,7 @@ class PlainSteps:
     """Reads each row alone and from its start at every step: slow, and right for every decoder."""
 
     def __init__(self, lm: Any, embeddings: Tensor, mask: Tensor):
-        """See `open_steps`."""
+        """Arguments as of `CachedSteps`."""
         self.lm = lm
         self.rows = [row[m.bool()] for row, m in zip(embeddings, mask, strict=True)]  # [T_i, H]
 
@@ -92,17 +88,3 @@ class PlainSteps:
 
     def keep(self, rows: Tensor) -> None:
         self.rows = [self.rows[i] for i in rows.tolist()]
-
-
-def open_steps(lm: Any, embeddings: Tensor, mask: Tensor, most: int, cached: bool) -> Steps:
-    """Start reading a batch.
-
-    Args:
-        lm: a Hugging Face causal LM in eval mode that takes `inputs_embeds`.
-        embeddings: float [B, T, H], padded on the left. mask: int64 [B, T].
-        most: how many tokens may be read after them.
-        cached: whether `lm` can be read by its cache; see `check.py`.
-    """
-    if cached:
-        return CachedSteps(lm, embeddings, mask, most)
-    return PlainSteps(lm, embeddings, mask)

@@ -209,31 +209,18 @@ class Params(Group):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of the split, the training and the sampling. 0 or more."""
     dataset: DatasetParams = DatasetParams()
-    """Where stories come from."""
     context: ContextParams = ContextParams()
-    """What the model reads of a story."""
     split: SplitParams = SplitParams()
-    """Which stories train, validate and test."""
     clip: ClipParams = ClipParams()
-    """The frozen image and text encoder."""
     fusion: FusionParams = FusionParams()
-    """The encoder over the context."""
     decoder: DecoderParams = DecoderParams()
-    """The language model and its prefix."""
     prompt: PromptParams = PromptParams()
-    """What the language model is given in words."""
     loss: LossParams = LossParams()
-    """Weights of the terms of the training loss."""
     train: TrainParams = TrainParams()
-    """The training run."""
     generate: GenerateParams = GenerateParams()
-    """How captions are decoded."""
     gan: GanParams = GanParams()
-    """The adversarial stage."""
     evaluate: EvaluateParams = EvaluateParams()
-    """How captions are scored."""
     report: ReportParams = ReportParams()
-    """The page to look at."""
 
     def only(self, *groups: str) -> Self:
         """These groups alone: whoever is given them cannot come to depend on another one."""

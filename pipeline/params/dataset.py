@@ -78,15 +78,10 @@ class DatasetParams(Group):
     """Millions of pixels above which an image is refused undecoded; a pixel takes 4 bytes. Above 0,
     up to 178, the limit of the library that decodes."""
     sample: SampleParams = SampleParams()
-    """Settings of `source: sample`."""
     hub: HubParams = HubParams()
-    """Settings of `source: hub`."""
     parquet: ParquetParams = ParquetParams()
-    """Settings of `source: parquet`."""
     folder: FolderParams = FolderParams()
-    """Settings of `source: folder`."""
     jsonl: JsonlParams = JsonlParams()
-    """Settings of `source: jsonl`."""
 
     @property
     def chosen(self) -> SourceParams:

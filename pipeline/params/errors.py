@@ -39,6 +39,16 @@ def explain_missing(path: tuple[str, ...], model: type[BaseModel]) -> str:
     return f"{'.'.join(path)} is missing; it must be {allowed(dict(walk_fields(model))[path])}"
 
 
+def first_problem(error: ValidationError, above: str = "", whole: str = "the whole file") -> str:
+    """Where the first problem of checked values is and what it is, as in `a.b: Field required`.
+
+    `above` is put before its path, `whole` in the place of one that is empty.
+    """
+    first = error.errors()[0]
+    path = [part for part in (above, *map(str, first["loc"])) if part]
+    return f"{'.'.join(path)[:100] or whole}: {first['msg'][:100]}"
+
+
 def walk_fields(
     model: type[BaseModel], above: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:

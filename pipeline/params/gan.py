@@ -79,11 +79,8 @@ class GanParams(Group):
     """Nats a token by which the validation likelihood may worsen; beyond, training ends and the
     last epoch's model within this bound is kept. Above 0."""
     discriminator: DiscriminatorParams = DiscriminatorParams()
-    """The discriminator."""
     cache: CacheParams = CacheParams()
-    """Captions written beforehand."""
     hardneg: HardNegativeParams = HardNegativeParams()
-    """What the variant `hardneg` adds."""
 
     @property
     def reads_cache(self) -> bool:

@@ -20,6 +20,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import reading, replacing, writing
 from pipeline.common.locks import claim_outputs
 from pipeline.common.progress import progress_bar
+from pipeline.params.errors import first_problem
 from pipeline.predict.storyteller import Context, Storyteller
 
 Line = dict[str, Any]
@@ -50,8 +51,7 @@ def predict_batch(
 
     Args:
         stories: a line a story, `{"story_id": …, "frames": [{"image": path, "caption": …}, …]}`.
-        samples: captions for each.
-        seed: of the samples.
+        samples: captions for each. seed: of their draws.
 
     Returns:
         Stories that have a caption, and stories that were left out.
@@ -154,9 +154,7 @@ def _read(teller: Storyteller, folder: Path, line: bytes) -> tuple[Any, Context 
         images = [folder / frame.image for frame in story.frames]
         return story_id, teller.read(images, [frame.caption for frame in story.frames])
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        return story_id, f"{where}: {first['msg']}" if where else f"it is no story: {first['msg']}"
+        return story_id, first_problem(error, whole="it is no story")
     except UserError as error:
         return story_id, str(error)
 

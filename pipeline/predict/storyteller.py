@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -17,8 +16,7 @@ from pipeline.common.errors import UserError
 from pipeline.compute.device import pick_device
 from pipeline.dataset.story_dataset import Contexts
 from pipeline.images.pixels import check
-from pipeline.model.config import GeneratorConfig
-from pipeline.model.encoder import Encoder
+from pipeline.model.config import Encoder, GeneratorConfig
 from pipeline.model.folder import load_generator
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts
@@ -60,27 +58,20 @@ class Context:
     captions: list[str]
 
 
+@dataclass(eq=False)
 class Storyteller:
-    """Writes the caption of the frame that comes next.
+    """Writes the caption of the frame that comes next. Made by `from_pretrained`, which sees to it
+    that its parts belong together.
 
     Pictures and captions go through the very steps that a dataset's go through, so that a story of
     the dataset gets the caption that the evaluation wrote for it. For one thread at a time.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        generator: StoryGenerator,
-        prompts: PromptBuilder,
-        clip: FrozenClip,
-        generate: GenerateParams,
-    ):
-        """Use `from_pretrained`, which sees to it that these belong together."""
-        self.folder = folder
-        self.generator = generator
-        self.prompts = prompts
-        self.clip = clip
-        self.generate = generate
+    folder: Path
+    generator: StoryGenerator
+    prompts: PromptBuilder
+    clip: FrozenClip
+    generate: GenerateParams
 
     @classmethod
     def from_pretrained(
@@ -226,22 +217,14 @@ class Storyteller:
         params = self.generate.model_copy(update={"strategy": strategy})
         return generate_captions(self.generator, self.prompts, joined, params, seeds)
 
-    @torch.inference_mode()
     def predict(self, context: Context) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The CLIP embeddings that the model expects of the next frame, unit norm.
 
         Returns:
             Of its image, [dim_image], and of its caption, [dim_text].
         """
-        device = next(self.generator.parameters()).device
-        encoded = self.generator.encode(
-            torch.from_numpy(context.images[None]).to(device),
-            torch.from_numpy(context.texts[None]).to(device),
-        )
-        return (
-            encoded.image_pred[0].float().cpu().numpy(),
-            encoded.text_pred[0].float().cpu().numpy(),
-        )
+        image, text = self.generator.predict_embeddings(context.images[None], context.texts[None])
+        return image[0], text[0]
 
     def _scored(self, context: Context, captions: list[Caption]) -> list[Alternative]:
         predicted = self.predict(context)

@@ -1,7 +1,6 @@
 """The prepare stage's work: raw stories checked, their frames listed, the refused set aside."""
 
 import functools
-import json
 import os
 import re
 from collections import Counter
@@ -12,10 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.common.errors import UserError
-from pipeline.common.files import replacing, write_json
+from pipeline.common.files import jsonl_writer, write_json
 from pipeline.common.progress import progress_bar
 from pipeline.images.pixels import LARGEST
-from pipeline.prepare.distributions import Distributions, write_plots
 from pipeline.prepare.examination import REASONS, Refusal, Story, examine
 from pipeline.prepare.summary import Summary
 from pipeline.stories.frames import content_key, writing_frames
@@ -60,22 +58,18 @@ def prepare(
             are written in the latter case, since they tell why.
     """
     _check_layout(raw)
-    gathered, distributions = Summary(), Distributions()
-    with (
-        writing_frames(frames) as table,
-        replacing(quarantine) as refused_path,
-        refused_path.open("w", encoding="utf-8", newline="\n") as refused,
-    ):
+    gathered = Summary()
+    with writing_frames(frames) as table, jsonl_writer(quarantine) as refuse:
         located = progress_bar(iter_stories(raw), "prepare", count_stories(raw), unit="story")
         for judged in judge(located, bad_frame, max_megapixels):
             if isinstance(judged.outcome, Story):
                 table.add(_frame_rows(judged, judged.outcome))
-                distributions.add(judged.outcome)
             gathered.add(judged.split, judged.row, judged.outcome, judged.elsewhere)
             if entry := judged.complaint():
-                refused.write(json.dumps(entry, ensure_ascii=False) + "\n")
+                refuse(entry)
     write_json(summary, {"dataset": read_origin(raw)} | gathered.table())
-    write_plots(distributions, plots)
+    for name, rows in gathered.distributions.plots().items():
+        write_json(plots / f"{name}.json", rows)
     if gathered.read == 0:
         raise UserError(f"{raw} holds no stories; run the download stage again")
     if gathered.kept == 0:

@@ -2,10 +2,8 @@
 
 import re
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from pipeline.common.files import write_json
 from pipeline.prepare.examination import Story
 from pipeline.prepare.function_words import FUNCTION_WORDS
 
@@ -51,11 +49,19 @@ class FrequentWords:
 
 
 class Distributions:
-    """What is counted of the stories kept, and the rows of a plot for each."""
+    """What is counted of the stories kept, and the rows of a plot for each.
+
+    Of numbers, how often each occurs: exact, and small however many stories there are.
+    """
 
     def __init__(self) -> None:
-        self._frames: Counter[int] = Counter()
-        self._words: Counter[int] = Counter()
+        self.frames: Counter[int] = Counter()
+        """Of a story."""
+        self.words: Counter[int] = Counter()
+        """Of a caption."""
+        self.widths: Counter[int] = Counter()
+        """Of an image, in pixels, as `heights`."""
+        self.heights: Counter[int] = Counter()
         self._position_words: Counter[int] = Counter()
         self._position_frames: Counter[int] = Counter()
         self._sizes: Counter[tuple[int, int]] = Counter()
@@ -64,11 +70,13 @@ class Distributions:
 
     def add(self, story: Story) -> None:
         """Count one story."""
-        self._frames[len(story.captions)] += 1
+        self.frames[len(story.captions)] += 1
         frames = zip(story.captions, story.sizes, strict=True)
         for position, (caption, (width, height)) in enumerate(frames, start=1):
             words = len(caption.split())
-            self._words[words // WORDS_PER_BIN] += 1
+            self.words[words] += 1
+            self.widths[width] += 1
+            self.heights[height] += 1
             self._position_words[position] += words
             self._position_frames[position] += 1
             self._sizes[_nearest(width), _nearest(height)] += 1
@@ -84,13 +92,13 @@ class Distributions:
         image_sizes: width and height in pixels (to the nearest 20), count. aspect_words:
         aspect ratio to a tenth, words as above, count. frequent_words: word, count.
         """
+        binned: Counter[int] = Counter()
+        for words, count in self.words.items():
+            binned[words // WORDS_PER_BIN] += count
         return {
-            "frame_count": [
-                {"frames": n, "stories": self._frames[n]} for n in _range(self._frames)
-            ],
+            "frame_count": [{"frames": n, "stories": self.frames[n]} for n in _range(self.frames)],
             "words_per_frame": [
-                {"words": _middle(b, WORDS_PER_BIN), "frames": self._words[b]}
-                for b in _range(self._words)
+                {"words": _middle(b, WORDS_PER_BIN), "frames": binned[b]} for b in _range(binned)
             ],
             "words_by_position": [
                 {"position": n, "words": round(self._position_words[n] / frames, 4)}
@@ -108,12 +116,6 @@ class Distributions:
                 {"word": word, "count": count} for word, count in self._vocabulary.most(FREQUENT)
             ],
         }
-
-
-def write_plots(distributions: Distributions, folder: Path) -> None:
-    """Write a JSON file per plot, `folder/NAME.json`."""
-    for name, rows in distributions.plots().items():
-        write_json(folder / f"{name}.json", rows)
 
 
 def _range(counts: Counter[int]) -> range:

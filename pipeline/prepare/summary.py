@@ -1,74 +1,12 @@
-"""The dataset table: running sums over stories, and the figures that are published from them."""
+"""The dataset table: what became of the stories read, and figures of those that were kept."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from statistics import fmean, median, pvariance
 from typing import Any
 
+from pipeline.prepare.distributions import Distributions
 from pipeline.prepare.examination import REASONS, Refusal, Story
 from pipeline.stories.schema import SPLITS, STORY_SCHEMA
-
-
-@dataclass
-class Spread:
-    """Mean, variance, median, least and greatest of whole numbers, from counts of each value.
-
-    Exact, and as small as the range of the values is, however many are added.
-    """
-
-    counts: Counter[int] = field(default_factory=Counter)
-
-    def add(self, value: int) -> None:
-        """Count one value."""
-        self.counts[value] += 1
-
-    @property
-    def n(self) -> int:
-        """The number of values."""
-        return self.counts.total()
-
-    @property
-    def total(self) -> int:
-        """The sum of the values."""
-        return sum(value * count for value, count in self.counts.items())
-
-    @property
-    def mean(self) -> float:
-        """The mean; 0 without values, as the figures below are (JSON has no NaN)."""
-        return self.total / self.n if self.counts else 0.0
-
-    @property
-    def variance(self) -> float:
-        """The population variance."""
-        if not self.counts:
-            return 0.0
-        squares = sum(value * value * count for value, count in self.counts.items())
-        return (squares * self.n - self.total**2) / self.n**2
-
-    @property
-    def median(self) -> float:
-        """The median: the mean of the two middle values where their number is even."""
-        if not self.counts:
-            return 0.0
-        return (self._ranked((self.n - 1) // 2) + self._ranked(self.n // 2)) / 2
-
-    @property
-    def least(self) -> int:
-        """The smallest value."""
-        return min(self.counts, default=0)
-
-    @property
-    def greatest(self) -> int:
-        """The largest value."""
-        return max(self.counts, default=0)
-
-    def _ranked(self, rank: int) -> int:
-        """The value that has `rank` values before it when all are sorted."""
-        seen = 0
-        for value in sorted(self.counts):
-            seen += self.counts[value]
-            if seen > rank:
-                return value
-        raise IndexError(rank)
 
 
 class Summary:
@@ -80,10 +18,7 @@ class Summary:
         self._refused: Counter[str] = Counter()
         self._count_given = self._count_valid = 0
         self._cut = self._renamed = self._elsewhere = 0
-        self._frames = Spread()
-        self._words = Spread()
-        self._widths = Spread()
-        self._heights = Spread()
+        self.distributions = Distributions()
 
     def add(
         self, split: str, row: dict[str, Any], outcome: Story | Refusal, elsewhere: bool
@@ -100,12 +35,7 @@ class Summary:
         self._cut += outcome.cut is not None
         self._renamed += outcome.story_id != row["story_id"]
         self._elsewhere += elsewhere
-        self._frames.add(len(outcome.captions))
-        for caption in outcome.captions:
-            self._words.add(len(caption.split()))
-        for width, height in outcome.sizes:
-            self._widths.add(width)
-            self._heights.add(height)
+        self.distributions.add(outcome)
 
     @property
     def read(self) -> int:
@@ -147,9 +77,12 @@ class Summary:
         one, 1 if none does. `cut`: stories that end before a bad frame. `renamed`: stories named
         `split/id`, both splits having the id. `in_both_splits`: stories of test whose pictures and
         captions are those of a story of train. Sizes are in pixels, words are separated by spaces,
-        the variance is the population's.
+        the variance is the population's. Without stories, figures are 0: JSON has no NaN.
         """
         valid = self._count_valid / self._count_given if self._count_given else 1.0
+        frames, words = self.distributions.frames, self.distributions.words
+        middle = median(frames.elements()) if frames else 0
+        variance = pvariance(words.elements()) if words else 0
         return {
             "stories": {split: self._read[split] for split in SPLITS},
             "kept": {split: self._kept[split] for split in SPLITS},
@@ -159,19 +92,19 @@ class Summary:
             "renamed": self._renamed,
             "in_both_splits": self._elsewhere,
             "frame_count_valid": round(valid, 4),
-            "frames": self._frames.total,
+            "frames": words.total(),
             "frames_per_story": {
-                "mean": round(self._frames.mean, 4),
-                "median": self._frames.median,
-                "min": self._frames.least,
-                "max": self._frames.greatest,
+                "mean": _mean(frames),
+                "median": float(middle),
+                "min": min(frames, default=0),
+                "max": max(frames, default=0),
             },
             "words_per_caption": {
-                "mean": round(self._words.mean, 4),
-                "variance": round(self._words.variance, 4),
+                "mean": _mean(words),
+                "variance": round(float(variance), 4),
             },
-            "image_width": _size(self._widths),
-            "image_height": _size(self._heights),
+            "image_width": _size(self.distributions.widths),
+            "image_height": _size(self.distributions.heights),
             "quarantined": {
                 "total": self._refused.total(),
                 **{kind: self._refused[kind] for kind in REASONS},
@@ -179,5 +112,13 @@ class Summary:
         }
 
 
-def _size(spread: Spread) -> dict[str, float]:
-    return {"min": spread.least, "mean": round(spread.mean, 4), "max": spread.greatest}
+def _mean(counts: Counter[int]) -> float:
+    return round(fmean(counts, counts.values()), 4) if counts else 0.0
+
+
+def _size(counts: Counter[int]) -> dict[str, float]:
+    return {
+        "min": min(counts, default=0),
+        "mean": _mean(counts),
+        "max": max(counts, default=0),
+    }

@@ -67,7 +67,7 @@ def load_pretrained(
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def _quiet() -> Iterator[None]:
     """Transformers' progress bars and tables are left out; what matters in them is checked."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
@@ -84,7 +84,7 @@ def quiet() -> Iterator[None]:
 def sentences(folder: PretrainedFolder, part: str, advice: str) -> Iterator[None]:
     """Whatever Transformers raises over a part of a folder, as one sentence with some advice."""
     try:
-        with quiet():
+        with _quiet():
             yield
     except Exception as error:  # each architecture raises what it pleases
         if "trust_remote_code" in str(error):
@@ -107,7 +107,7 @@ def _check_complete(folder: PretrainedFolder, model: Any, found: dict[str, Any])
     """Refuse a model of which anything was made up; `found` is Transformers' loading info."""
     if missing := found["missing_keys"]:
         raise folder.error(
-            f"its weights lack {named(missing)}; choose a complete {type(model).__name__}"
+            f"its weights lack {_named(missing)}; choose a complete {type(model).__name__}"
         )
     if mismatched := sorted(found["mismatched_keys"]):
         name, stored, wanted = mismatched[0]
@@ -121,39 +121,35 @@ def _check_complete(folder: PretrainedFolder, model: Any, found: dict[str, Any])
     further = {name for name in unexpected if _without_numbers(name) in patterns}
     if further or len(unexpected) > len(known):
         raise folder.error(
-            f"its weights hold {named(further or unexpected)}, for which its config.json has no "
+            f"its weights hold {_named(further or unexpected)}, for which its config.json has no "
             "place; the two are not of one model"
         )
 
 
+@torch.no_grad()
 def _check_finite(folder: PretrainedFolder, model: Any) -> None:
     """Refuse weights that are NaN or infinite: all that is computed with them would be."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # threads that meet after every weight wait longer than they work
     try:
         bad = [name for name, weight in model.named_parameters() if not _is_finite(weight)]
-        bad += [name for name, buffer in model.named_buffers() if _has_nan(buffer)]
+        # Not for infinity, which masks may hold.
+        bad += [name for name, buffer in model.named_buffers() if buffer.isnan().any()]
     finally:
         torch.set_num_threads(threads)
     if bad:
         raise folder.error(
-            f"NaN or infinity in {named(bad)} of its weights; fetch them again, or choose another "
+            f"NaN or infinity in {_named(bad)} of its weights; fetch them again, or choose another "
             "model"
         )
 
 
-@torch.no_grad()
 def _is_finite(weight: Tensor) -> bool:
     # A sum is read at the speed of memory and finite only if all of its terms are.
     return bool(weight.sum().isfinite()) or bool(weight.isfinite().all())
 
 
-@torch.no_grad()
-def _has_nan(buffer: Tensor) -> bool:
-    return bool(buffer.isnan().any())  # masks may hold infinity
-
-
-def named(names: Iterable[str]) -> str:
+def _named(names: Iterable[str]) -> str:
     """The first three of some names, and how many there are more."""
     ordered = sorted(names)
     more = f" and {len(ordered) - 3} more" if len(ordered) > 3 else ""

@@ -12,6 +12,7 @@ CHARTED = ("clip_cosine", "judge_cosine", "r1", "rouge_l", "cider_d")
 """Metrics of a row that are drawn, in this order, where they were measured."""
 MARGIN = 3.0
 """Percent of the width left free on either side, so that a dot at the end is whole."""
+MOST_TICKS = 6
 STEPS = (1.0, 2.0, 5.0)
 
 
@@ -24,13 +25,13 @@ class Axis:
     ticks: list[float]
 
     @classmethod
-    def over(cls, values: list[float], at_most: int = 6) -> "Axis":
-        """The axis of round ticks, at most so many, that holds all values (and 0 if near)."""
+    def over(cls, values: list[float]) -> "Axis":
+        """The axis of at most `MOST_TICKS` round ticks that holds all values (and 0 if near)."""
         low, high = min(values), max(values)
         if low > 0 and low < 0.6 * high:
             low = 0.0  # a length from zero is read more honestly, where it costs little room
         span = max(high - low, 0.01 * abs(high), 1e-6)  # equal values need room too
-        step = _round_step(span / (at_most - 1))
+        step = _round_step(span / (MOST_TICKS - 1))
         first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
         last = max(last, first + 1)
         ticks = [round(i * step, 10) for i in range(first, last + 1)]

@@ -61,17 +61,29 @@ class Comparison:
     """Metric, and a cell per run."""
 
 
-def read_runs(names: list[str], metrics: Path, measures: Path) -> list[Run]:
-    """Read the numbers of experiments or revisions of the repository that is worked in.
+def read_run(name: str, metrics: Path, measures: Path) -> Run:
+    """Read the numbers of an experiment or revision of the repository that is worked in.
 
     Args:
-        names: DVC experiment names, branches, tags or commits.
+        name: a DVC experiment, branch, tag or commit.
         metrics: path of metrics.json, from the root of the repository. measures: of its full form.
 
     Raises:
-        UserError: for a name that is no experiment and no revision, or that has no metrics.
+        UserError: the name is no experiment and no revision, or has no metrics.
     """
-    return [_read_run(name, metrics, measures) for name in names]
+
+    def content(path: Path) -> tuple[Any, str]:
+        where = f"{path} of {name}"
+        return parse_json(read_revision(name, path), where, "name another revision"), where
+
+    try:
+        flat = _flat(*content(metrics))
+    except UserError as error:
+        raise UserError(f"report.compare: {error}") from None
+    try:
+        return Run(name, flat, parse_measures(*content(measures)))
+    except UserError:  # it was made before there were any, or its cache is elsewhere
+        return Run(name, flat, None)
 
 
 def here(metrics: Path, measures: Measures) -> Run:
@@ -82,14 +94,11 @@ def here(metrics: Path, measures: Measures) -> Run:
 def compare(runs: list[Run], split: str) -> Comparison:
     """Set runs side by side; differences are from the first."""
     first = runs[0]
-    names = list(first.metrics.get(split, {}))
     table = []
-    for metric in names:
-        base = first.metrics[split][metric]
-        values = [run.metrics.get(split, {}).get(metric) for run in runs]
-        table.append(
-            (metric, [Cell(base, None, None), *(_cell(metric, base, v) for v in values[1:])])
-        )
+    for metric, base in first.metrics.get(split, {}).items():
+        others = (run.metrics.get(split, {}).get(metric) for run in runs[1:])
+        cells = [Cell(base, None, None), *(_cell(metric, base, value) for value in others)]
+        table.append((metric, cells))
     charts = []
     for metric in CHARTED:
         measured = {run.name: run.measure(split, metric) for run in runs}
@@ -106,21 +115,6 @@ def _cell(metric: str, base: float, value: float | None) -> Cell:
     higher_is_better = describe(metric).higher_is_better
     better = None if higher_is_better is None or off == 0 else (off > 0) == higher_is_better
     return Cell(value, off, better)
-
-
-def _read_run(name: str, metrics: Path, measures: Path) -> Run:
-    def content(path: Path) -> tuple[Any, str]:
-        where = f"{path} of {name}"
-        return parse_json(read_revision(name, path), where, "name another revision"), where
-
-    try:
-        flat = _flat(*content(metrics))
-    except UserError as error:
-        raise UserError(f"report.compare: {error}") from None
-    try:
-        return Run(name, flat, parse_measures(*content(measures)))
-    except UserError:  # it was made before there were any, or its cache is elsewhere
-        return Run(name, flat, None)
 
 
 def _flat(content: Any, where: str) -> Flat:

@@ -82,12 +82,8 @@ def telling(records: Sequence[Record], split: str) -> list[tuple[str, int]]:
 
 
 def picture_uses(records: Sequence[Record], featured: Sequence[Record]) -> dict[Place, Use]:
-    """The pictures of the records, and how the page shows each.
-
-    Args:
-        records: those with a card.
-        featured: those whose target is shown once more.
-    """
+    """The pictures of the records that have a card, and how the page shows each; the targets of
+    `featured` are shown once more."""
     targets = [images_of(record)[-1] for record in [*records, *featured]]
     contexts = [place for record in records for place in images_of(record)[:-1]]
     times = Counter([*targets, *contexts])
@@ -98,13 +94,7 @@ def picture_uses(records: Sequence[Record], featured: Sequence[Record]) -> dict[
 def make_cards(
     records: Sequence[Record], pictures: Mapping[Place, Picture], sizes: Mapping[str, int]
 ) -> list[Card]:
-    """A card per record.
-
-    Args:
-        records: as `choose` gives them.
-        pictures: of all their places.
-        sizes: split -> number of its stories.
-    """
+    """A card per record; `sizes` are the stories of each split."""
     axis = Axis.over([score for record in records for score in record["scores"].values()])
 
     def card(number: int, record: Record) -> Card:

@@ -18,7 +18,7 @@ from pipeline.evaluation.references import GROUND_TRUTH, ROWS, row_name
 from pipeline.evaluation.results import Measures, SplitMeasures
 from pipeline.report.chart import CHARTED, Chart, row_chart
 from pipeline.report.comparison import Comparison
-from pipeline.report.findings import findings, headline_sentence
+from pipeline.report.findings import Finding, findings, headline_sentence
 from pipeline.report.gallery import Card
 from pipeline.report.wording import difference, interval, number
 
@@ -67,14 +67,9 @@ class Report:
         return [(name, measure) for name, measure in measured if measure is not None]
 
     @property
-    def good(self) -> list[str]:
-        """What it does well."""
-        return [finding.sentence for finding in findings(self.measures) if finding.good]
-
-    @property
-    def bad(self) -> list[str]:
-        """What it does badly."""
-        return [finding.sentence for finding in findings(self.measures) if not finding.good]
+    def findings(self) -> list[Finding]:
+        """What it does well, and what badly."""
+        return findings(self.measures)
 
     @property
     def charts(self) -> list[Chart]:
@@ -88,11 +83,6 @@ class Report:
         return [row_chart(metric, rows) for metric, rows in measured.items() if len(rows) > 1]
 
     @property
-    def telling(self) -> list[tuple[str, Card]]:
-        """The featured stories."""
-        return [(title, self.cards[number]) for title, number in self.featured]
-
-    @property
     def splits(self) -> list[str]:
         """Those of the cards."""
         return list(dict.fromkeys(card.record["split"] for card in self.cards))
@@ -102,15 +92,9 @@ class Report:
         """Frames that the model read of each story."""
         return len(self.cards[0].context) if self.cards else 0
 
-    @property
-    def has_judge(self) -> bool:
-        """Whether a judge scored the cards."""
-        return any(card.record.get("judge_score") is not None for card in self.cards)
-
-    @property
-    def has_rank(self) -> bool:
-        """Whether the cards' pictures were ranked."""
-        return any(card.record.get("rank") is not None for card in self.cards)
+    def has(self, key: str) -> bool:
+        """Whether any card's record has this, such as a `rank`."""
+        return any(card.record.get(key) is not None for card in self.cards)
 
 
 def render(report: Report) -> str:

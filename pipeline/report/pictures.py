@@ -60,10 +60,7 @@ LADDER = (
 def fit_pictures(raw: Path, uses: Mapping[Place, Use], budget: int) -> dict[Place, Picture]:
     """Read pictures and shrink them all by the same rule, until they take at most `budget` bytes.
 
-    Args:
-        raw: folder of the raw stories.
-        uses: where the pictures lie, and how each is shown.
-        budget: bytes that all of them may take together, as base64 and as often as shown.
+    That is together, as base64 and as often as they are shown. `raw` has the raw stories.
 
     Raises:
         UserError: if a file or an image is missing, or not even the smallest size fits.

@@ -13,7 +13,7 @@ from pipeline.evaluation.results import (
     read_records,
 )
 from pipeline.images.reader import Place
-from pipeline.report.comparison import compare, here, read_runs
+from pipeline.report.comparison import compare, here, read_run
 from pipeline.report.gallery import choose, make_cards, picture_uses, telling
 from pipeline.report.page import Report, render
 from pipeline.report.pictures import Picture, fit_pictures
@@ -32,19 +32,13 @@ def write_report(
     max_bytes: int,
     compared: list[str],
 ) -> int:
-    """Write index.html.
+    """Write index.html into `out`, of at most `max_bytes`, and return its size in bytes.
 
     Args:
         evaluation: folder with predictions.jsonl and metrics_full.json.
         raw: folder of the raw stories.
         metrics: metrics.json; read where experiments are compared.
-        out: folder to write.
-        max_stories: in the gallery, at most.
-        max_bytes: of index.html, at most.
         compared: experiments or revisions to set beside this run.
-
-    Returns:
-        The size of index.html in bytes.
 
     Raises:
         UserError: if a file is missing or not what a stage writes, if the pictures do not fit, or
@@ -57,7 +51,8 @@ def write_report(
         raise UserError(f"{evaluation / PREDICTIONS_FILE} holds no story; {REMEDY}")
     comparison = None
     if compared:
-        runs = [here(metrics, measures), *read_runs(compared, metrics, evaluation / MEASURES_FILE)]
+        full = evaluation / MEASURES_FILE
+        runs = [here(metrics, measures), *(read_run(name, metrics, full) for name in compared)]
         comparison = compare(runs, measures.headline)
 
     shown = choose(records, max_stories, measures.headline)

@@ -32,8 +32,23 @@ NEEDED = ("story_id", "images", "story")
 
 Row = dict[str, Any]
 
+TEXT = (kinds.is_string, kinds.is_large_string, kinds.is_string_view)
+BYTES = (
+    kinds.is_binary,
+    kinds.is_large_binary,
+    kinds.is_binary_view,
+    kinds.is_fixed_size_binary,
+)
+LIST = (
+    kinds.is_list,
+    kinds.is_large_list,
+    kinds.is_fixed_size_list,
+    kinds.is_list_view,
+    kinds.is_large_list_view,
+)
 
-def check_columns(found: pa.Schema, where: str, columns: Sequence[str] | None = None) -> None:
+
+def check_columns(found: pa.Schema, where: str) -> None:
     """See that a dataset has the columns of stories, in types that hold the same values.
 
     Strings and lists of any of Arrow's kinds pass, dictionaries of what passes, whole numbers as
@@ -43,12 +58,11 @@ def check_columns(found: pa.Schema, where: str, columns: Sequence[str] | None = 
 
     Args:
         where: the file or dataset, for the sentence.
-        columns: those of `STORY_SCHEMA` that are wanted; all of them by default.
 
     Raises:
         UserError: naming the column, and the type found and wanted.
     """
-    for name in STORY_SCHEMA.names if columns is None else columns:
+    for name in STORY_SCHEMA.names:
         if name not in found.names:
             if name in NEEDED:
                 raise UserError(
@@ -77,7 +91,14 @@ def story_row(values: Row, where: str) -> Row:
     Raises:
         UserError: for a count that is no whole number.
     """
-    return {name: _TAKE[name](values.get(name), where) for name in STORY_SCHEMA.names}
+    story_id, images, frame_count, chain_of_thought, story = map(values.get, STORY_SCHEMA.names)
+    return {
+        "story_id": _text(story_id),
+        "images": None if images is None else [_image(image) for image in images],
+        "frame_count": _count(frame_count, where),
+        "chain_of_thought": _text(chain_of_thought),
+        "story": [_text(part) for part in story] if isinstance(story, list) else _text(story),
+    }
 
 
 def row_of(batch: pa.RecordBatch | pa.Table, where: str) -> Row:
@@ -104,49 +125,26 @@ def _fits(found: pa.DataType, wanted: pa.DataType) -> bool:
     if kinds.is_null(found):
         return True
     if kinds.is_string(wanted):
-        return _is_text(found) or bool(kinds.is_integer(found))
+        return _is(found, (*TEXT, kinds.is_integer))
     if kinds.is_integer(wanted):
-        return bool(kinds.is_integer(found) or kinds.is_floating(found))
+        return _is(found, (kinds.is_integer, kinds.is_floating))
     if kinds.is_list(wanted):
-        return _is_list(found) and _fits(found.value_type, wanted.value_type)
+        return _is(found, LIST) and _fits(found.value_type, wanted.value_type)
     return _is_image(found)
 
 
-def _is_text(found: pa.DataType) -> bool:
-    return bool(
-        kinds.is_string(found) or kinds.is_large_string(found) or kinds.is_string_view(found)
-    )
-
-
-def _is_bytes(found: pa.DataType) -> bool:
-    return bool(
-        kinds.is_binary(found)
-        or kinds.is_large_binary(found)
-        or kinds.is_binary_view(found)
-        or kinds.is_fixed_size_binary(found)
-    )
-
-
-def _is_list(found: pa.DataType) -> bool:
-    return bool(
-        kinds.is_list(found)
-        or kinds.is_large_list(found)
-        or kinds.is_fixed_size_list(found)
-        or kinds.is_list_view(found)
-        or kinds.is_large_list_view(found)
-    )
+def _is(found: pa.DataType, kinds_of_it: Sequence[Callable[[pa.DataType], bool]]) -> bool:
+    return any(is_kind(found) for is_kind in kinds_of_it)
 
 
 def _is_image(found: pa.DataType) -> bool:
     if not kinds.is_struct(found):
-        return _is_bytes(found) or _is_text(found)
-    fields = {field.name: _plain(field.type) for field in found}
-    given = [
-        kinds.is_null(fields[name]) or is_kind(fields[name])
-        for name, is_kind in (("bytes", _is_bytes), ("path", _is_text))
-        if name in fields
-    ]
-    return bool(given) and all(given)
+        return _is(found, (*BYTES, *TEXT))
+    given = [field for field in found if field.name in ("bytes", "path")]
+    return bool(given) and all(
+        _is(_plain(field.type), (*(BYTES if field.name == "bytes" else TEXT), kinds.is_null))
+        for field in given
+    )
 
 
 def _plain(found: pa.DataType) -> pa.DataType:
@@ -158,14 +156,8 @@ def _shown(found: pa.DataType) -> str:
     return text if len(text) <= 100 else text[:96] + " ..."
 
 
-def _text(value: Any, where: str) -> str | None:
+def _text(value: Any) -> str | None:
     return None if value is None else str(value)
-
-
-def _story(value: Any, where: str) -> str | list[str | None] | None:
-    if isinstance(value, list):
-        return [_text(caption, where) for caption in value]
-    return _text(value, where)
 
 
 def _count(value: Any, where: str) -> int | None:
@@ -176,22 +168,9 @@ def _count(value: Any, where: str) -> int | None:
     return int(value)
 
 
-def _images(value: Any, where: str) -> list[Row | None] | None:
-    return None if value is None else [_image(image) for image in value]
-
-
 def _image(value: Any) -> Row | None:
     if isinstance(value, dict):
         return {"bytes": value.get("bytes"), "path": value.get("path")}
     if isinstance(value, str):
         return {"bytes": None, "path": value}
     return None if value is None else {"bytes": value, "path": None}
-
-
-_TAKE: dict[str, Callable[[Any, str], Any]] = {
-    "story_id": _text,
-    "images": _images,
-    "frame_count": _count,
-    "chain_of_thought": _text,
-    "story": _story,
-}

@@ -19,30 +19,9 @@ import pyarrow.parquet as pq
 from pipeline.common.errors import UserError, reason
 from pipeline.common.files import writing
 from pipeline.common.parquet import open_parquet, writing_parquet
-from pipeline.stories.columns import (
-    CAPTIONS_SCHEMA,
-    NEEDED,
-    STORY_SCHEMA,
-    Row,
-    check_columns,
-    row_of,
-    story_row,
-)
-
-__all__ = [
-    "NEEDED",
-    "SPLITS",
-    "STORY_SCHEMA",
-    "Row",
-    "Split",
-    "count_stories",
-    "image_bytes",
-    "iter_file",
-    "iter_stories",
-    "parquet_files",
-    "story_files",
-    "write_stories",
-]
+from pipeline.stories.columns import CAPTIONS_SCHEMA, check_columns, row_of, story_row
+from pipeline.stories.columns import STORY_SCHEMA as STORY_SCHEMA
+from pipeline.stories.columns import Row as Row
 
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, Split] = ("train", "test")
@@ -207,12 +186,8 @@ def count_stories(folder: Path) -> int:
         raise UserError(f"{folder} has a file that is no parquet ({reason(error)})") from None
 
 
-def iter_stories(folder: Path, columns: list[str] | None = None) -> Iterator[tuple[str, int, Row]]:
-    """Stream the stories of a folder, holding one of them in memory at a time.
-
-    Args:
-        folder: a raw folder (with `train/`, `test/`) or one split of it.
-        columns: which columns of `STORY_SCHEMA` to read; all of them by default.
+def iter_stories(folder: Path) -> Iterator[tuple[str, int, Row]]:
+    """Stream the stories of a raw folder, or of one split of it, holding one in memory at a time.
 
     Yields:
         The file's path relative to `folder` with forward slashes, the row's number in that file,
@@ -223,13 +198,11 @@ def iter_stories(folder: Path, columns: list[str] | None = None) -> Iterator[tup
     """
     for path in story_files(folder):
         name = path.relative_to(folder).as_posix()
-        for number, row in enumerate(iter_file(path, columns, "download")):
+        for number, row in enumerate(iter_file(path, "download")):
             yield name, number, row
 
 
-def iter_file(
-    path: Path, columns: list[str] | None = None, stage: str | None = None
-) -> Iterator[Row]:
+def iter_file(path: Path, stage: str | None = None) -> Iterator[Row]:
     """Stream the rows of one parquet file of stories as dicts (see `iter_stories`).
 
     Columns that the file has not, or in other types that hold the same values (`check_columns`),
@@ -238,18 +211,16 @@ def iter_file(
     Args:
         stage: what wrote the file, for errors; None for a user's own.
     """
-    wanted = list(STORY_SCHEMA.names) if columns is None else columns
     with open_parquet(path, stage) as file:
-        check_columns(file.schema_arrow, str(path), wanted)
-        present = [name for name in wanted if name in file.schema_arrow.names]
+        check_columns(file.schema_arrow, str(path))
+        present = [name for name in STORY_SCHEMA.names if name in file.schema_arrow.names]
         number = 0
         for group in range(file.num_row_groups):
             for batch in file.iter_batches(
                 1, row_groups=[group], columns=present, use_threads=False
             ):
                 where = f"{path}, row {number}"
-                row = story_row(row_of(batch, where), where)
-                yield {name: row[name] for name in wanted}
+                yield story_row(row_of(batch, where), where)
                 number += 1
             # Arrow's allocator would keep what it freed: several groups' worth of it.
             pa.default_memory_pool().release_unused()

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,11 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.common.errors import UserError
-from pipeline.common.home import in_home
+from pipeline.common.home import in_home, storycache_home
+from pipeline.common.locks import claim_folder
 from pipeline.common.tensors import load_tensors, save_tensors
+from pipeline.compute.device import pick_device
+from pipeline.dataset.story_dataset import Stories
 from pipeline.training.optimiser import load_optimiser_state, optimiser_state
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -141,6 +144,26 @@ class Checkpoints:
         return self.folder / f"best-{epoch}.safetensors"
 
 
+def claim_checkpoints(
+    settings: dict[str, Any], stories: Stories, fingerprint: str, code: Sequence[Path]
+) -> Checkpoints:
+    """The checkpoints of a run on these stories, its own until this process ends.
+
+    Args:
+        settings: what decides how it goes besides the stories and this machine.
+        fingerprint: of what is trained, as it is before.
+        code: as of `run_key`.
+    """
+    settings = settings | {
+        "features": [stories.images.fingerprint, stories.texts.fingerprint],
+        "stories": {part: stories.splits[part] for part in ("train", "val")},
+        "threads": torch.get_num_threads(),
+        "device": str(pick_device()),
+    }
+    key = run_key(settings, [_table_bytes(stories.frames), fingerprint.encode()], code)
+    return Checkpoints(claim_folder(storycache_home() / "training" / key))
+
+
 def run_key(settings: dict[str, Any], content: Iterable[bytes], code: Iterable[Path]) -> str:
     """Name of a run: equal only if it would go the same way from the start.
 
@@ -159,8 +182,8 @@ def run_key(settings: dict[str, Any], content: Iterable[bytes], code: Iterable[P
     return digest.hexdigest()[:32]
 
 
-def table_bytes(table: pa.Table) -> bytes:
-    """A table as bytes, the same for the same content: for the `content` of `run_key`."""
+def _table_bytes(table: pa.Table) -> bytes:
+    """A table as bytes, the same for the same content."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table.combine_chunks())

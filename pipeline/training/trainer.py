@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import torch
 from numpy import ndarray
-from torch import Tensor
 from tqdm import tqdm
 
 from pipeline.common.errors import UserError
@@ -148,7 +147,9 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         losses = self.objective(self.train.batch(rows))
-        values = dict(zip(losses, _floats(losses), strict=True))
+        # In one transfer, which matters on an accelerator.
+        numbers = torch.stack([loss.detach() for loss in losses.values()]).tolist()
+        values = dict(zip(losses, numbers, strict=True))
         self._check_finite(values, rows)
         self.optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
@@ -220,12 +221,6 @@ class Trainer:
             {f"train/{name}": total / steps for name, total in sums.items()} | {"train/lr": rate}
         )
         self.progress.sums, self.progress.summed_steps = {}, 0
-
-
-def _floats(losses: dict[str, Tensor]) -> list[float]:
-    """The values in one transfer, which matters on an accelerator."""
-    values: list[float] = torch.stack([loss.detach() for loss in losses.values()]).tolist()
-    return values
 
 
 def _epoch_line(when: str, figures: dict[str, float], kept: bool) -> str:

@@ -28,7 +28,7 @@ def plainly(
         ids = torch.tensor([prompts.prompt_ids(contexts.captions[i])])
         before = generator.decoder.embed(encoded.prefix if prefix else None, ids)[0]
     written = greedy(generator.decoder.lm, before, 24, prompts.eos_id)
-    return Caption(prompts.decode(written.tokens), written.finished, written.tokens, [])
+    return Caption(written.tokens, written.finished, [], prompts.decode(written.tokens))
 
 
 @pytest.mark.parametrize("prefix", [True, False])

@@ -59,8 +59,8 @@ def test_a_better_run_is_called_better_from_either_side() -> None:
     for metric in ("lift", "clip_cosine", "r1", "median_rank", "nll"):
         assert forth[metric].verdict == "B is better"
         assert back[metric].verdict == "A is better"
-        assert forth[metric].difference == pytest.approx(-back[metric].difference)
-    assert forth["nll"].difference < 0, "lower is better"
+        assert forth[metric].change.value == pytest.approx(-back[metric].change.value)
+    assert forth["nll"].change.value < 0, "lower is better"
     assert forth["words"].verdict == "B is higher", "longer is neither better nor worse"
     assert forth["cider_d"].verdict == "no detectable difference"
 
@@ -75,7 +75,7 @@ def test_what_is_neither_good_nor_bad_is_compared_on_demand() -> None:
         *("bleu4", "cider_d", "words", "finished"),
     ]
     found = by_metric(a, b, "nll_gap_no_prefix")["nll_gap_no_prefix"]
-    assert found.difference == pytest.approx(-by_metric(a, b, "nll")["nll"].difference)
+    assert found.change.value == pytest.approx(-by_metric(a, b, "nll")["nll"].change.value)
     assert found.verdict == "B is higher"
 
 
@@ -93,8 +93,10 @@ def test_pairing_finds_what_separate_intervals_hide() -> None:
     theirs = stats.bootstrap(
         (pairs,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(1)
     ).confidence_interval
-    assert found.difference == pytest.approx(pairs.mean())
-    assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=5e-4)
+    assert found.change.value == pytest.approx(pairs.mean())
+    assert (found.change.low, found.change.high) == pytest.approx(
+        (theirs.low, theirs.high), abs=5e-4
+    )
 
 
 def test_common_stories_alone_count() -> None:
@@ -118,7 +120,8 @@ def test_what_cannot_be_compared_is_named() -> None:
 
 def test_one_common_story_is_too_few() -> None:
     found = by_metric(run(0, 1, range(1)), run(0.3, 1), "clip_cosine")["clip_cosine"]
-    assert (found.low, found.high, found.verdict) == (None, None, "too few stories to tell")
+    assert found.verdict == "too few stories to tell"
+    assert (found.change.low, found.change.high) == (None, None)
 
 
 def write(path: Path, records: dict[str, dict[str, Any]]) -> Path:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from sacrebleu.metrics.bleu import BLEU
 
 from pipeline.captioning.ngrams import distinct_ngrams
-from pipeline.evaluation.diversity import self_bleu, text_hash
+from pipeline.evaluation.overlap import self_bleu
+from pipeline.evaluation.scores import text_hash
 
 VARIED = ["a lamp stands here", "she runs over the bridge", "two men wait in the rain"]
 MONOTONOUS = ["she waits by the door", "she waits by the gate", "he waits by the door"]

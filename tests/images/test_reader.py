@@ -102,5 +102,5 @@ def test_a_row_group_may_hold_more_than_arrow_gives_in_one_piece(tmp_path: Path)
     assert pq.read_metadata(path).num_row_groups == 1
     found = read_images(tmp_path, [Place("train/00000.parquet", row, 1) for row in (0, 14)])
     assert [len(data) for data in found] == [75_000_000] * 2
-    rows = iter_stories(tmp_path, ["images"])
+    rows = iter_stories(tmp_path)
     assert [len(row["images"]) for _, _, row in rows] == [2] * 15

@@ -13,8 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from pipeline.common.checksums import write_sums
 from pipeline.common.errors import UserError
-from pipeline.model.config import GeneratorConfig, Trained
-from pipeline.model.encoder import Encoder
+from pipeline.model.config import Encoder, GeneratorConfig, Trained
 from pipeline.model.folder import load_generator, save_generator
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.layout import copy_model

@@ -134,7 +134,7 @@ def test_a_backbone_named_by_a_relative_path_is_found_above_the_model(
     teller = Storyteller.from_pretrained(model)
     teller.save_pretrained(folder)
     from pipeline.common.checksums import write_sums
-    from pipeline.model.encoder import Encoder
+    from pipeline.model.config import Encoder
 
     Encoder.read(folder).model_copy(update={"model": "data/sample/clip"}).write(folder)
     write_sums(folder)

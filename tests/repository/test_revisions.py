@@ -11,7 +11,7 @@ import pytest
 from pipeline.cli.compare import compare, read_predictions
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_json, write_jsonl
-from pipeline.report.comparison import read_runs
+from pipeline.report.comparison import read_run
 from pipeline.repository.revisions import read_revision
 from tests.report.conftest import Evaluation, full_metrics, prediction, write_evaluation
 
@@ -115,16 +115,16 @@ def test_what_a_revision_lacks_is_one_sentence(
 def test_the_report_has_intervals_where_their_cache_is(
     there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs = read_runs(["brave-hare", "old"], METRICS, MEASURES)
+    runs = [read_run(name, METRICS, MEASURES) for name in ("brave-hare", "old")]
     assert [run.metrics["test"]["clip_cosine"] for run in runs] == [0.6, 0.4]
     lift = runs[0].measure("test", "lift")
     assert lift and (lift.value, lift.low) == (0.5, 0.45)
     assert runs[1].measures is None
     with pytest.raises(UserError, match=r"^report\.compare: zzz is neither"):
-        read_runs(["old", "zzz"], METRICS, MEASURES)
+        read_run("zzz", METRICS, MEASURES)
     sh(tmp_path, "git", "clone", "--quiet", str(there), "clone")
     monkeypatch.chdir(tmp_path / "clone")
-    (run,) = read_runs(["origin/other"], METRICS, MEASURES)
+    run = read_run("origin/other", METRICS, MEASURES)
     assert run.metrics["test"]["clip_cosine"] == 0.45 and run.measures is None
 
 

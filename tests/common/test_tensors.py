@@ -49,7 +49,7 @@ def test_any_damage_is_one_sentence_or_changes_nothing(tmp_path: Path, data: st.
         tensors, header = load_tensors(path, "do it again")
     except UserError as error:
         assert str(error).endswith("; do it again")
-        assert "\n" not in str(error) and len(str(error)) < 500
+        assert "\n" not in str(error)
         return
     assert header == HEADER and tensors.keys() == TENSORS.keys()
     for name, tensor in TENSORS.items():

@@ -75,9 +75,8 @@ def test_a_bert_that_is_told_to_be_a_decoder_is_one() -> None:
 
 def test_what_needs_the_words_themselves_is_refused() -> None:
     """Gemma 4 looks up every embedding which word it is of: a prefix is of none."""
-    with pytest.raises(UserError, match="gemma4_text cannot read embeddings") as raised:
+    with pytest.raises(UserError, match="gemma4_text cannot read embeddings"):
         check_model(tiny_decoder("gemma4_text"), "gemma4_text")
-    assert len(str(raised.value)) <= 500
 
 
 def test_tokens_that_are_more_than_their_embeddings_are_refused() -> None:

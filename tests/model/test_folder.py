@@ -95,7 +95,7 @@ def test_any_damage_is_one_sentence(
     ):
         with pytest.raises(UserError, match="dvc repro") as raised:
             use()
-        assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
+        assert "\n" not in str(raised.value)
     assert not (tmp_path / "copy").exists()
 
 
@@ -183,7 +183,7 @@ def test_a_decoder_that_was_edited_in_place_is_noticed(
     assert (decoder / edited).read_bytes() != before
     with pytest.raises(UserError, match=r"not the ones any more .* dvc repro -f train") as raised:
         load_generator(tmp_path / "model", CPU)
-    assert str(decoder) in str(raised.value) and len(str(raised.value)) <= 500
+    assert str(decoder) in str(raised.value)
     # Training anew is not refused, takes up no old checkpoint, and may be loaded again.
     again = StoryGenerator.from_config(make_config(decoder={"model": str(decoder)}))
     assert again.fingerprint() != generator.fingerprint()

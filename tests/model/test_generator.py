@@ -103,7 +103,13 @@ def test_a_tuned_decoder_follows_train_and_eval(make_config: Make) -> None:
     assert not generator.eval().decoder.lm.training
 
 
-def _check_nll(generator: StoryGenerator, contexts: Contexts, tokens: Tokens) -> None:
+def _check_nll(
+    generator: StoryGenerator,
+    contexts: Contexts,
+    tokens: Tokens,
+    opening: torch.Tensor | None = None,
+) -> None:
+    """Against one sequence at a time; `opening` stands before the prefix, or before the prompt."""
     generator.eval()
     prefix = generator.encode(*contexts).prefix
     for given in (prefix, prefix.roll(1, 0), None):
@@ -111,9 +117,11 @@ def _check_nll(generator: StoryGenerator, contexts: Contexts, tokens: Tokens) ->
         assert nll.shape == tokens["target_ids"].shape
         for i in range(4):
             mask = tokens["target_mask"][i]
+            parts = (opening, None if given is None else given[i])
+            before = [part for part in parts if part is not None]
             expected = token_nll(
                 generator.decoder.lm,
-                None if given is None else given[i],
+                torch.cat(before) if before else None,
                 tokens["prompt_ids"][i][tokens["prompt_mask"][i]].tolist(),
                 tokens["target_ids"][i][mask].tolist(),
             )
@@ -229,20 +237,7 @@ def test_what_a_tokenizer_opens_with_stands_before_the_prefix(
     ).eval()
     begin = AutoTokenizer.from_pretrained(folder).eos_token_id
     assert generator.decoder.opening.tolist() == [begin]
-    opening = lm.get_input_embeddings()(torch.tensor([[begin]]))
-    prefix = generator.encode(*contexts).prefix
-    for given in (prefix, None):
-        nll = generator.caption_nll(given, tokens)
-        for i in range(4):
-            mask = tokens["target_mask"][i]
-            front = opening if given is None else torch.cat([opening, given[i, None]], dim=1)
-            expected = token_nll(
-                lm,
-                front[0],
-                tokens["prompt_ids"][i][tokens["prompt_mask"][i]].tolist(),
-                tokens["target_ids"][i][mask].tolist(),
-            )
-            torch.testing.assert_close(nll[i][mask], expected, rtol=1e-4, atol=1e-4)
+    _check_nll(generator, contexts, tokens, lm.get_input_embeddings()(torch.tensor([begin])))
 
 
 def test_room_is_that_of_the_text_part_and_counts_the_opening(make_config: Make) -> None:

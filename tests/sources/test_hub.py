@@ -137,9 +137,8 @@ def test_other_columns_are_refused_before_the_first_row(
     tmp_path: Path, name: str, kind: pa.DataType, value: Any
 ) -> None:
     write_column(tmp_path, name, kind, value)
-    with pytest.raises(UserError, match=f"split train: column '{name}' is of type") as refused:
+    with pytest.raises(UserError, match=f"split train: column '{name}' is of type"):
         hub_stories(str(tmp_path), "main")
-    assert len(str(refused.value)) <= 500
 
 
 def test_files_that_disagree_with_the_first_end_in_one_sentence(tmp_path: Path) -> None:
@@ -149,9 +148,8 @@ def test_files_that_disagree_with_the_first_end_in_one_sentence(tmp_path: Path) 
     write(tmp_path / "data" / "train-00000-of-00002.parquet", "a")
     rows = hub_stories(str(tmp_path), "main").rows["train"]()
     assert next(rows) == story_row("a", n_frames=2)
-    with pytest.raises(UserError, match="does not hold what its description says") as refused:
+    with pytest.raises(UserError, match="does not hold what its description says"):
         list(rows)
-    assert len(str(refused.value)) <= 500
 
 
 def test_columns_that_nothing_needs_may_be_missing(tmp_path: Path) -> None:
@@ -223,7 +221,6 @@ def test_damaged_files_end_in_one_sentence(tmp_path: Path, damage: str) -> None:
     file.write_bytes(data)
     with pytest.raises(UserError) as refused:
         list(hub_stories(str(tmp_path), "main").rows["train"]())
-    assert len(str(refused.value)) <= 500
     assert "\n" not in str(refused.value)
 
 
@@ -235,5 +232,4 @@ def test_a_card_that_cannot_be_read_ends_in_one_sentence(tmp_path: Path, card: s
     (tmp_path / "README.md").write_bytes(card.encode("latin-1"))
     with pytest.raises(UserError, match="is no dataset of stories") as refused:
         hub_stories(str(tmp_path), "main")
-    assert len(str(refused.value)) <= 500
     assert "\n" not in str(refused.value)

@@ -211,7 +211,6 @@ def test_hidden_files_are_no_stories(tmp_path: Path) -> None:
 def test_values_that_do_not_fit_are_told_without_their_bytes(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not fit the schema") as refused:
         write_stories([story_row("s", story=b"\xff" * 2**20)], tmp_path)
-    assert len(str(refused.value)) <= 500
     assert "xff" not in str(refused.value)
 
 

@@ -1,6 +1,6 @@
 # make repro   from nothing to a scored model
 # make test    the test suite          make lint   style and types
-#              make test-fast: in two minutes, without what is slow
+#              make test-fast: in three minutes, without what is slow
 #              (pytest's own options: make test ARGS='-k "resume"')
 # make bench   every speed claim against its baseline, in twenty minutes
 # make clean   remove .venv, caches and everything that DVC made here

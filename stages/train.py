@@ -53,8 +53,9 @@ def train(inputs: Inputs, out: Path, live: Path) -> None:
     )
     objective = SupervisedObjective(generator, params.loss)
     with Curves(live) as curves:
-        data = (training, validation)
-        outcome = Trainer(objective, *data, params.train, params.seed, checkpoints, curves).run()
+        outcome = Trainer(
+            objective, training, validation, params.train, params.seed, checkpoints, curves
+        ).run()
     encoder = Encoder.of(stories.images.attributes, stories.texts.attributes)
     save_generator(out, generator, used, encoder)
     checkpoints.clear()

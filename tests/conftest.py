@@ -131,13 +131,14 @@ def toy(world, tiny_gpt2, request):
 @pytest.fixture(scope="session")
 def model(tiny_clip, tiny_gpt2, tmp_path_factory):
     """A model folder of random weights that reads two frames."""
+    from pipeline.params import GenerateParams
     from tests.world import load_clip, save_model, tiny_config, tiny_generator
 
     return save_model(
         tmp_path_factory.mktemp("model") / "final",
         load_clip(tiny_clip),
         tiny_generator(tiny_config(tiny_gpt2)),
-        generate={"max_new_tokens": 12, "batch_size": 4},
+        generate=GenerateParams(max_new_tokens=12, batch_size=4).model_dump(),
     )
 
 

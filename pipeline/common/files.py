@@ -7,7 +7,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -173,20 +173,6 @@ def jsonl_writer(path: Path) -> Iterator[Callable[[Any], None]]:
             lines.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
         yield write
-
-
-def write_jsonl(path: Path, rows: Iterable[Any]) -> int:
-    """Write one compact JSON document per line, streaming, in one atomic step.
-
-    Returns:
-        The number of lines.
-    """
-    count = 0
-    with jsonl_writer(path) as write:
-        for row in rows:
-            write(row)
-            count += 1
-    return count
 
 
 @contextmanager

@@ -71,6 +71,17 @@ class Contexts:
     def __len__(self) -> int:
         return len(self.story)
 
+    @classmethod
+    def join(cls, parts: "Sequence[Contexts]") -> "Contexts":
+        """The contexts of one or more `Contexts`, in order."""
+        return cls(
+            [story for part in parts for story in part.story],
+            np.concatenate([part.images for part in parts]),
+            np.concatenate([part.texts for part in parts]),
+            [captions for part in parts for captions in part.captions],
+            [key for part in parts for key in part.keys],
+        )
+
     def take(self, rows: Sequence[int]) -> "Contexts":
         """The contexts `rows`, in that order; one may be asked for more than once."""
         return Contexts(

@@ -4,6 +4,7 @@ In the form of the Hugging Face Hub (Mitchell et al., 2019): a header that the H
 """
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def model_card(model: Path, raw: Path, measures: Measures) -> str:
         "and whatever is biased in its stories or backbones is in its captions. Captions are "
         "judged by CLIP, which reads 77 tokens and sees no story.",
     ]
-    if "nd" in licence.lower():
+    if re.search(r"\bnd\b", licence, re.IGNORECASE):
         parts += [
             "",
             f"The stories are under {licence}, which does not allow derived works to be shared: "

@@ -16,12 +16,14 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ValidationError
 
+from pipeline.captioning.generate import story_seed
 from pipeline.common.errors import UserError
 from pipeline.common.files import reading, replacing, writing
 from pipeline.common.locks import claim_outputs
 from pipeline.common.progress import progress_bar
+from pipeline.dataset.story_dataset import Contexts
 from pipeline.params.errors import first_problem
-from pipeline.predict.storyteller import Context, Storyteller
+from pipeline.predict.storyteller import Storyteller
 
 Line = dict[str, Any]
 
@@ -130,9 +132,12 @@ def _captions(
 ) -> Iterator[Line]:
     """A result for each line of the input, with `error` in place of a caption where it is amiss."""
     read = [(number, *_read(teller, folder, line)) for number, line in group]
-    contexts = [context for _, _, context in read if isinstance(context, Context)]
+    # As the evaluation draws for a story; one without an id draws by its line.
+    seeds = {n: story_seed(seed, str(n if story is None else story)) for n, story, _ in read}
     if samples == 1:
-        captions = iter(teller.tell_many(contexts, [seed] * len(contexts)))
+        whole = [(n, context) for n, _, context in read if isinstance(context, Contexts)]
+        told = teller.tell_many([context for _, context in whole], [seeds[n] for n, _ in whole])
+        captions = iter(told)
     for number, story_id, context in read:
         line = {"line": number} | ({} if story_id is None else {"story_id": story_id})
         if isinstance(context, str):
@@ -140,12 +145,12 @@ def _captions(
         elif samples == 1:
             yield line | {"caption": next(captions)}
         else:
-            several = teller.choose(context, samples, seed)
+            several = teller.choose(context, samples, seeds[number])
             listed = [asdict(alternative) for alternative in several]
             yield line | {"caption": several[0].caption, "alternatives": listed}
 
 
-def _read(teller: Storyteller, folder: Path, line: bytes) -> tuple[Any, Context | str]:
+def _read(teller: Storyteller, folder: Path, line: bytes) -> tuple[Any, Contexts | str]:
     """Id and context of a story, or what is wrong with it."""
     story_id = None
     try:

@@ -3,10 +3,9 @@
 import shutil
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from pipeline.common.checksums import SUMS_FILE, check_folder, replacing_folder
+from pipeline.common.checksums import SUMS_FILE, replacing_folder
 from pipeline.common.errors import UserError, reason
+from pipeline.model.config import validated
 from pipeline.model.layout import (
     DISCRIMINATOR_FILE,
     FILES,
@@ -40,16 +39,14 @@ def fetch_model(model: str | Path, revision: str | None = None) -> Path:
 
 
 def read_generate(folder: Path) -> GenerateParams:
-    """How a model's captions are decoded, as it was when it was made; the defaults if not said.
+    """How a final model's captions are decoded; a baseline does not say, and gets the defaults.
 
-    Raises UserError if what is said is no such setting.
+    Raises UserError if what is said are no such settings.
     """
-    try:
-        return GenerateParams.model_validate(read_params(folder).get("generate", {}))
-    except ValidationError as error:
-        raise UserError(
-            f"{folder / PARAMS_FILE}: generate: {reason(error)}; run dvc repro to make it anew"
-        ) from None
+    said = read_params(folder).get("generate")
+    if said is None:
+        return GenerateParams()
+    return validated(GenerateParams, said, folder / PARAMS_FILE)
 
 
 def copy_with_card(folder: Path, out: Path, card: Path | None) -> None:
@@ -73,11 +70,10 @@ def copy_with_card(folder: Path, out: Path, card: Path | None) -> None:
 def push(folder: Path, repo: str, private: bool | None, token: str | None) -> str:
     """Upload a model folder, in one commit. Returns the URL of it.
 
-    Raises UserError if the folder is not whole, or the Hub refuses.
+    Raises UserError if the Hub refuses.
     """
     from huggingface_hub import HfApi
 
-    check_folder(folder, FILES, "save it again")
     api = HfApi(token=token)
     try:
         api.create_repo(repo, private=private, exist_ok=True)

@@ -15,16 +15,15 @@ from pipeline.clip.frozen import FrozenClip
 from pipeline.common.errors import UserError
 from pipeline.compute.device import pick_device
 from pipeline.dataset.story_dataset import Contexts
-from pipeline.images.pixels import check
 from pipeline.model.config import Encoder, GeneratorConfig
 from pipeline.model.folder import load_generator
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts
-from pipeline.model.layout import CONFIG_FILE, check_complete
+from pipeline.model.layout import CONFIG_FILE
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import GenerateParams
 from pipeline.predict.folder import copy_with_card, fetch_model, push, read_generate
-from pipeline.prepare.grounding import legible
+from pipeline.prepare.grounding import plain_captions
 
 Picture = str | Path | bytes | Image.Image
 """A path, an encoded image, or an image in memory."""
@@ -45,17 +44,6 @@ class Alternative:
     """Nats a token that the caption costs the decoder; lower is likelier."""
     finished: bool
     """Whether the decoder ended it itself, rather than being cut at its limit."""
-
-
-@dataclass(frozen=True)
-class Context:
-    """K frames of a story as the generator reads them."""
-
-    images: NDArray[np.float32]
-    """CLIP embeddings, [K, dim_image], unit norm."""
-    texts: NDArray[np.float32]
-    """CLIP embeddings of the captions, [K, dim_text], unit norm."""
-    captions: list[str]
 
 
 @dataclass(eq=False)
@@ -95,15 +83,12 @@ class Storyteller:
                 trained with.
         """
         folder = fetch_model(model, revision)
-        check_complete(folder)
-        config = GeneratorConfig.read(folder / CONFIG_FILE)
+        named = GeneratorConfig.read(folder / CONFIG_FILE).decoder.model
+        generator = load_generator(
+            folder, pick_device(), decoder=str(decoder) if decoder else nearby(named, folder)
+        )
         encoder = Encoder.read(folder)
         frozen = load_clip(encoder, str(clip) if clip else nearby(encoder.model, folder))
-        generator = load_generator(
-            folder,
-            pick_device(),
-            decoder=str(decoder) if decoder else nearby(config.decoder.model, folder),
-        )
         prompts = load_prompts(generator.config)
         return cls(folder, generator, prompts, frozen, read_generate(folder))
 
@@ -125,9 +110,12 @@ class Storyteller:
         """
         return self.tell_many([self.read(images, captions)], [seed])[0]
 
-    def tell_many(self, contexts: Sequence[Context], seeds: Sequence[int]) -> list[str]:
-        """The captions after several contexts, in their order; a seed for each."""
-        return [caption.text for caption in self._write(contexts, seeds, self.generate.strategy)]
+    def tell_many(self, contexts: Sequence[Contexts], seeds: Sequence[int]) -> list[str]:
+        """The captions after contexts that `read` gave, in their order; a seed for each."""
+        if not contexts:
+            return []
+        joined = Contexts.join(contexts)
+        return [caption.text for caption in self._write(joined, seeds, self.generate.strategy)]
 
     def alternatives(
         self, images: Sequence[Picture], captions: Sequence[str], count: int, seed: int = 0
@@ -139,17 +127,17 @@ class Storyteller:
         """
         return self.choose(self.read(images, captions), count, seed)
 
-    def choose(self, context: Context, count: int, seed: int) -> list[Alternative]:
-        """The same of a context that is read already."""
-        likeliest = self._write([context], [seed], "greedy")
+    def choose(self, context: Contexts, count: int, seed: int) -> list[Alternative]:
+        """The same of a context that `read` gave."""
+        likeliest = self._write(context, [seed], "greedy")
         seeds = [story_seed(seed, str(i)) for i in range(1, count)]
-        drawn = self._write([context] * len(seeds), seeds, "nucleus")
+        drawn = self._write(context.take([0] * len(seeds)), seeds, "nucleus")
         return sorted(self._scored(context, likeliest + drawn), key=lambda a: -a.score)
 
     def save_pretrained(self, out: str | Path, card: str | Path | None = None) -> None:
         """Copy the model folder to `out`, `card` becoming its model card.
 
-        The evaluation writes a card with the scores, `data/eval/README.md`.
+        The evaluation writes a card with the scores, `data/model_card.md`.
         """
         copy_with_card(self.folder, Path(out), Path(card) if card else None)
 
@@ -168,8 +156,8 @@ class Storyteller:
             self.save_pretrained(Path(folder) / "model", card)
             return push(Path(folder) / "model", repo, private, token)
 
-    def read(self, images: Sequence[Picture], captions: Sequence[str]) -> Context:
-        """Embed a story's last K frames. Raises UserError as `tell` does."""
+    def read(self, images: Sequence[Picture], captions: Sequence[str]) -> Contexts:
+        """Embed a story's last K frames: one context. Raises UserError as `tell` does."""
         if len(images) != len(captions):
             raise UserError(
                 f"there are {len(images)} images and {len(captions)} captions: give one for each"
@@ -180,7 +168,7 @@ class Storyteller:
                 f"the model was trained to read {k} frames and has been given {len(images)}: give "
                 f"{k}, or train one with context.k {len(images) or 1}"
             )
-        read = [" ".join(legible(caption).split()) for caption in captions[-k:]]
+        read = plain_captions(captions[-k:])
         for number, caption in enumerate(read, start=len(captions) - k + 1):
             if not caption:
                 raise UserError(
@@ -190,43 +178,30 @@ class Storyteller:
         pixels = []
         for number, image in enumerate(images[-k:], start=len(images) - k + 1):
             try:
-                encoded = encoded_bytes(image)
-                check(encoded)
-                pixels.append(self.clip.preprocess(encoded))
+                pixels.append(self.clip.preprocess(encoded_bytes(image)))
             except UserError as error:
                 name = f" ({image})" if isinstance(image, str | Path) else ""
                 raise UserError(f"image {number}{name}: {error}") from None
         # Through float16, as the feature store keeps them and the model was trained on.
         vectors = (self.clip.encode_images(np.stack(pixels)), self.clip.encode_texts(read))
-        stored = [part.astype(np.float16).astype(np.float32) for part in vectors]
-        return Context(stored[0], stored[1], read)
+        stored = [part.astype(np.float16).astype(np.float32)[None] for part in vectors]
+        # It is no story of a dataset's, and nothing is kept of it: no id, no key.
+        return Contexts([""], stored[0], stored[1], [read], [b""])
 
-    def _write(
-        self, contexts: Sequence[Context], seeds: Sequence[int], strategy: str
-    ) -> list[Caption]:
-        if not contexts:
-            return []
-        count = len(contexts)
-        joined = Contexts(
-            story=[""] * count,
-            images=np.stack([context.images for context in contexts]),
-            texts=np.stack([context.texts for context in contexts]),
-            captions=[context.captions for context in contexts],
-            keys=[b""] * count,
-        )
+    def _write(self, contexts: Contexts, seeds: Sequence[int], strategy: str) -> list[Caption]:
         params = self.generate.model_copy(update={"strategy": strategy})
-        return generate_captions(self.generator, self.prompts, joined, params, seeds)
+        return generate_captions(self.generator, self.prompts, contexts, params, seeds)
 
-    def predict(self, context: Context) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def predict(self, context: Contexts) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The CLIP embeddings that the model expects of the next frame, unit norm.
 
         Returns:
             Of its image, [dim_image], and of its caption, [dim_text].
         """
-        image, text = self.generator.predict_embeddings(context.images[None], context.texts[None])
+        image, text = self.generator.predict_embeddings(context.images, context.texts)
         return image[0], text[0]
 
-    def _scored(self, context: Context, captions: list[Caption]) -> list[Alternative]:
+    def _scored(self, context: Contexts, captions: list[Caption]) -> list[Alternative]:
         predicted = self.predict(context)
         texts = self.clip.encode_texts([caption.text for caption in captions])
         cosines = np.mean([texts @ vector for vector in predicted], axis=0)

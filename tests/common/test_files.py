@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from pipeline.common.errors import UserError
 from pipeline.common.files import (
     CannotWriteError,
+    jsonl_writer,
     read_json,
     replacing,
     write_bytes,
     write_json,
-    write_jsonl,
     writing,
 )
 from tests.processes import python
@@ -109,11 +109,16 @@ from pipeline.captioning.samples import Samples, write_samples
 from pipeline.common.checksums import replacing_folder
 from pipeline.cli.storyboard import save_picture
 from pipeline.features.store import write_shard
-from pipeline.common.files import CannotWriteError, write_json, write_jsonl
+from pipeline.common.files import CannotWriteError, jsonl_writer, write_json
 from pipeline.stories.frames import writing_frames
 from pipeline.stories.schema import write_stories
 from pipeline.common.tensors import save_tensors
 from tests.stories.story_rows import story_row
+
+def lines(path):
+    with jsonl_writer(path) as write:
+        for _ in range(100_000):
+            write(1)
 
 def frames(path):
     with writing_frames(path):
@@ -126,7 +131,7 @@ def folder(path):
 resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))
 writers = {
     "json": lambda path: write_json(path, list(range(100))),
-    "jsonl": lambda path: write_jsonl(path, [1] * 100_000),
+    "jsonl": lines,
     "tensors": lambda path: save_tensors(path, {"x": torch.zeros(100)}, None),
     "shard": lambda path: write_shard(path, np.zeros((9, 32), np.uint8), np.ones((9, 8)), {}),
     "captions": lambda path: write_samples(path, Samples.none(4), {}),
@@ -260,6 +265,9 @@ def test_files_follow_the_umask_whoever_writes_them(tmp_path: Path, umask: int, 
 
 def test_jsonl_streams_one_document_per_line(tmp_path: Path) -> None:
     rows = [{"a": 1}, {"a": "two\nlines"}, []]
-    assert write_jsonl(tmp_path / "x.jsonl", iter(rows)) == 3
+    with jsonl_writer(tmp_path / "x.jsonl") as write:
+        for row in rows:
+            write(row)
+        assert not (tmp_path / "x.jsonl").exists()
     lines = (tmp_path / "x.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == rows

@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from pipeline.common.checksums import write_sums
-from pipeline.common.files import write_jsonl
+from pipeline.common.files import jsonl_writer
 from pipeline.demo.server import Demo, make_app
 from pipeline.demo.stories import Examples, TrainingFrames
 from pipeline.predict.storyteller import Storyteller
@@ -44,7 +44,9 @@ def data(teller: Storyteller, tmp_path_factory: pytest.TempPathFactory) -> Path:
     splits = {"train": ids[:-1], "val": ids[-1:], "test": list(stories["test"])}
     folder = tmp_path_factory.mktemp("demo") / "data"
     write_features(write_world(folder, **stories, splits=splits), teller.clip)
-    write_jsonl(folder / "eval" / "predictions.jsonl", (_prediction(n) for n in range(3)))
+    with jsonl_writer(folder / "eval" / "predictions.jsonl") as write:
+        for number in range(3):
+            write(_prediction(number))
     write_sums(folder / "eval")
     return folder
 

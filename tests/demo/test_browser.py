@@ -1,53 +1,33 @@
-"""The page in a real Chromium that reaches nothing but this server.
-
-Nothing is installed here: without the Debian package `chromium` the tests are skipped.
-"""
+"""The page in a real Chromium that reaches nothing but this server."""
 
 import base64
 import copy
 import re
-import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
 from pipeline.demo.server import CAPTIONS, NEIGHBOURS, Demo, make_app
 from pipeline.predict.storyteller import Storyteller
+from tests.browser import NEEDS_CHROMIUM, chromium
 from tests.demo.conftest import ATTACK
 from tests.predict.conftest import CAPTIONS as WORDS
 from tests.predict.conftest import K
 from tests.world import jpeg
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 WRITE = "Write the next caption"
 EXPECTED = ("the server responded with a status of 400", "net::ERR_CONNECTION_REFUSED")
 """What Chromium itself notes of answers that some tests ask for."""
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.skipif(
-        not CHROMIUM.exists() or not shutil.which("chromium"),
-        reason=f"{CHROMIUM} is not installed: apt-get install chromium",
-    ),
-]
+pytestmark = NEEDS_CHROMIUM
 
 
 @contextmanager
@@ -71,8 +51,8 @@ def address(demo: Demo) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+    with chromium() as browser:
+        yield browser
 
 
 Open = Callable[..., Page]

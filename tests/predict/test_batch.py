@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.captioning.generate import story_seed
 from pipeline.common.errors import UserError
 from pipeline.predict.batch import predict_batch
 from tests.predict.conftest import CAPTIONS
@@ -65,6 +66,21 @@ def test_alternatives(teller, pictures, tmp_path):
         scores = [alternative["score"] for alternative in row["alternatives"]]
         assert scores == sorted(scores, reverse=True) and len(scores) == 3
         assert row["caption"] == row["alternatives"][0]["caption"]
+
+
+def test_a_story_draws_by_its_id_as_the_evaluation_has_it_draw(
+    teller, pictures, tmp_path, monkeypatch
+):
+    drawn = teller.generate.model_copy(update={"strategy": "nucleus"})
+    monkeypatch.setattr(teller, "generate", drawn)
+    same = story(pictures, 1)
+    other = same | {"story_id": "another"}
+    file = write(tmp_path / "stories.jsonl", [same, other, same])
+    predict_batch(teller, file, tmp_path / "out.jsonl", seed=3)
+    first, second, third = (row["caption"] for row in rows(tmp_path / "out.jsonl"))
+    assert first == third != second
+    captions = [frame["caption"] for frame in same["frames"]]
+    assert first == teller.tell(pictures[:2], captions, seed=story_seed(3, "s1"))
 
 
 class Killed(BaseException):

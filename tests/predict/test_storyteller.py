@@ -55,7 +55,7 @@ def test_a_picture_in_memory_is_turned_as_its_file_is(teller, pictures):
 def test_of_more_frames_the_last_count(teller, pictures):
     more = teller.read(pictures, ["She wakes.", *CAPTIONS])
     last = teller.read(pictures[1:], CAPTIONS)
-    assert more.captions == CAPTIONS
+    assert more.captions == [CAPTIONS]
     assert np.array_equal(more.images, last.images)
 
 
@@ -80,6 +80,7 @@ def test_alternatives_are_scored_and_in_order(teller, pictures):
         (1, CAPTIONS[:1], "trained to read 2 frames and has been given 1"),
         (2, CAPTIONS[:1], "2 images and 1 captions"),
         (2, [CAPTIONS[0], " \u200b"], "frame 2 has no caption"),
+        (2, ["\u3164", CAPTIONS[1]], "frame 1 has no caption"),
         (0, [], "has been given 0: give 2"),
     ],
 )

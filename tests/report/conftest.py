@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.common.checksums import write_sums
-from pipeline.common.files import write_json, write_jsonl
+from pipeline.common.files import jsonl_writer, write_json
 from pipeline.report.report import write_report
 from pipeline.stories.schema import write_stories
 from tests.stories.story_rows import encoded_image, story_row
@@ -160,7 +160,9 @@ def write_evaluation(
         for split, count in present.items()
         for n in range(count)
     ]
-    write_jsonl(evaluation.folder / "predictions.jsonl", records)
+    with jsonl_writer(evaluation.folder / "predictions.jsonl") as write:
+        for record in records:
+            write(record)
     write_json(evaluation.folder / "metrics_full.json", full_metrics(present))
     write_sums(evaluation.folder)
     flat = {"clip_cosine": 0.5, "lift": 0.571429, "nll": 1.5}

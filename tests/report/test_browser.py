@@ -1,39 +1,19 @@
-"""The page in a real Chromium: it shows, filters, orders and searches, and asks for nothing.
+"""The page in a real Chromium: it shows, filters, orders and searches, and asks for nothing."""
 
-Nothing is installed here: without the Debian package `chromium` the tests are skipped.
-"""
-
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.browser import NEEDS_CHROMIUM, chromium
 from tests.report.conftest import Evaluation, write_evaluation
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 ATTACK = (
     "</script><script>window.attacked = 1</script>"
     "<img src=x onerror='window.attacked = 2'> \"double\" 'single' <b>bold</b> &lt;i&gt;"
 )
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.skipif(
-        not CHROMIUM.exists() or not shutil.which("chromium"),
-        reason=f"{CHROMIUM} is not installed: apt-get install chromium",
-    ),
-]
+pytestmark = NEEDS_CHROMIUM
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +31,8 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

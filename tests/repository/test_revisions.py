@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.cli.compare import compare, read_predictions
 from pipeline.common.errors import UserError
-from pipeline.common.files import write_json, write_jsonl
+from pipeline.common.files import jsonl_writer, write_json
 from pipeline.report.comparison import read_run
 from pipeline.repository.revisions import read_revision
 from tests.report.conftest import Evaluation, full_metrics, prediction, write_evaluation
@@ -53,7 +53,9 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     full = full_metrics({"test": 6})
     full["splits"]["test"]["figures"]["lift"] = {"value": 0.5, "low": 0.45, "high": 0.55}
     write_json(root / MEASURES, full)
-    write_jsonl(root / "data/eval/predictions.jsonl", map(better, range(6)))
+    with jsonl_writer(root / "data/eval/predictions.jsonl") as write:
+        for number in range(6):
+            write(better(number))
     sh(root, *dvc, "add", "--quiet", "data/eval")
     commit("other", 0.45)
     sh(root, "git", "branch", "other")

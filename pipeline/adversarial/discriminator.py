@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
+from numpy import ndarray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -56,6 +57,16 @@ class Discriminator(nn.Module):
             parts.append(parts[0] * parts[1])
         features = self.hidden(torch.cat(parts, dim=-1))
         return PairScores(self.score(features).squeeze(-1), features)
+
+    @torch.inference_mode()
+    def score_pairs(
+        self, images: Float32[ndarray, "b dim_image"], texts: Float32[ndarray, "b dim_text"]
+    ) -> Float32[ndarray, " b"]:
+        """The scores of `forward`; arrays in and out, as the feature store has them."""
+        device = next(self.parameters()).device
+        pairs = (torch.from_numpy(embeddings).to(device) for embeddings in (images, texts))
+        scores: Float32[ndarray, " b"] = self(*pairs).score.float().cpu().numpy()
+        return scores
 
     def _linear(self, inputs: int, outputs: int) -> nn.Module:
         layer = nn.Linear(inputs, outputs)

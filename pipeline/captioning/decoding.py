@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from pipeline.captioning.next_token import (
     ban_repeated_ngrams,
+    guide,
     nucleus_tokens,
     penalise_repetition,
 )
@@ -71,6 +72,7 @@ def decode_batch(
     eos_id: int,
     draws: Tensor | None = None,
     cached: bool = True,
+    copies: int = 1,
 ) -> list[Decoded]:
     """Continue each row until end-of-text or its limit.
 
@@ -78,19 +80,23 @@ def decode_batch(
 
     Args:
         lm: a Hugging Face causal LM in eval mode that takes `inputs_embeds`.
-        embeddings: float [B, T, H], padded on the left. mask: int64 [B, T].
+        embeddings: float [R, T, H], padded on the left. mask: int64 [R, T]. R rows, and where
+            `params.guidance` is not 1 the same rows once more without what guides them.
         limits: the most tokens each row may write, end-of-text included, int64 [B], 1 or more.
         draws: uniform numbers in [0, 1) for the nucleus, float [B, at least max(limits)].
         cached: whether `lm` can be read by its cache; see `pipeline/model/check.py`.
+        copies: how often each row is continued; what stands before is read once. B is R * copies.
 
     Returns:
-        one `Decoded` per row, in order.
+        one `Decoded` for each of the B, a row's copies one after the other.
     """
-    batch, most = len(mask), int(limits.max())
+    batch, most = len(limits), int(limits.max())
     device = embeddings.device
     steps: CachedSteps | PlainSteps = (
         CachedSteps(lm, embeddings, mask, most) if cached else PlainSteps(lm, embeddings, mask)
     )
+    guided = params.guidance != 1
+    readings = 2 if guided else 1
     written = torch.full((batch, most), eos_id, dtype=torch.int64, device=device)
     rows = torch.arange(batch, device=device)  # which row of the whole batch each live one is
     said = torch.zeros(batch, most, device=device)  # log-probability of what was written
@@ -100,10 +106,17 @@ def decode_batch(
     live = torch.ones(batch, dtype=torch.bool, device=device)
     tokens: Tensor | None = None
     for step in range(most):
-        logits = steps.logits(tokens)  # [B, V]
-        scores = logits.clone() if step == 0 else logits
+        logits = steps.logits(None if tokens is None else tokens.repeat(readings))
+        if step == 0 and copies > 1:
+            every = torch.arange(len(logits), device=device).repeat_interleave(copies)
+            steps.keep(every)
+            logits = logits[every]
+        scores = logits  # [B, V]
+        if guided:
+            logits, alone = logits.chunk(2)
+            scores = guide(logits, alone, params.guidance)
         if step == 0:
-            scores[:, eos_id] = float("-inf")
+            scores = scores.index_fill(1, torch.tensor([eos_id], device=device), -torch.inf)
         tokens = _next_tokens(
             scores, written[:, :step], params, None if draws is None else draws[:, step]
         )
@@ -123,7 +136,7 @@ def decode_batch(
                 break
             if left <= WORTH_SHRINKING * len(live):
                 keep = live.nonzero().squeeze(1)
-                steps.keep(keep)
+                steps.keep(torch.cat([keep + i * len(live) for i in range(readings)]))
                 written, said = written[keep], said[keep]
                 rows, limits, live, tokens = rows[keep], limits[keep], live[keep], tokens[keep]
                 draws = None if draws is None else draws[keep]

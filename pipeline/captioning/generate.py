@@ -50,38 +50,45 @@ def generate_captions(
     prompts: PromptBuilder,
     contexts: Contexts,
     params: "GenerateParams",
-    seeds: Sequence[int],
+    seeds: Sequence[int | None],
     use_prefix: bool = True,
     progress: Callable[[int], object] | None = None,
+    copies: int = 1,
 ) -> list[Caption]:
-    """Write the next frame's caption for each of N contexts.
+    """Write captions of the next frame for each of N contexts.
 
     Args:
         generator: in eval mode.
         params: strategy and limits. Penalties apply to generated tokens only, not to the prompt.
-        seeds: one per context, for the nucleus; see `story_seed`. Greedy does not look at them.
+            `samples` and `choose` are not looked at: see `choose.py`.
+        seeds: one per caption, for the nucleus; see `story_seed`. None takes the likeliest token
+            each time, as greedy does, which does not look at seeds.
         use_prefix: False leaves the decoder with its prompt alone, as a reference.
         progress: called after every batch with the number of captions it made.
+        copies: captions of each context, whose prefix and prompt are read once.
 
     Returns:
-        N captions in the order of the contexts.
+        N * copies captions, context by context.
 
     Raises:
         UserError: if a prompt leaves no room for a single token in the decoder's positions.
-        ValueError: if there are not as many seeds as contexts.
+        ValueError: if there are not as many seeds as captions.
     """
     count = len(contexts)
-    if count != len(seeds):
-        raise ValueError(f"{count} contexts with {len(seeds)} seeds")
+    if count * copies != len(seeds):
+        raise ValueError(f"{count} contexts with {len(seeds)} seeds for {copies} captions of each")
+    if not use_prefix:
+        params = params.model_copy(update={"guidance": 1.0})  # towards what?
     decoder = generator.decoder
     device = decoder.word_scale.device
     prompt_ids = [prompts.prompt_ids(captions) for captions in contexts.captions]
     in_front = len(decoder.opening) + (generator.config.prefix_tokens if use_prefix else 0)
     positions = position_limit(decoder.lm.config)
     longest_first = sorted(range(count), key=lambda i: -len(prompt_ids[i]))
-    results: dict[int, Caption] = {}
-    for start in range(0, count, params.batch_size):
-        batch = longest_first[start : start + params.batch_size]
+    at_a_time = max(1, params.batch_size // copies)
+    results: dict[int, list[Caption]] = {}
+    for start in range(0, count, at_a_time):
+        batch = longest_first[start : start + at_a_time]
         ids = [torch.tensor(prompt_ids[i], device=device) for i in batch]
         prefixes = [None] * len(batch)
         if use_prefix:
@@ -93,27 +100,32 @@ def generate_captions(
         rows = [  # [opening + P + S_i, H] each
             decoder.embed(prefix, row[None])[0] for prefix, row in zip(prefixes, ids, strict=True)
         ]
+        if params.guidance != 1:
+            rows += [decoder.embed(None, row[None])[0] for row in ids]
         limits = [_limit(in_front + len(row), positions, params.max_new_tokens) for row in ids]
+        captions = [i * copies + copy for i in batch for copy in range(copies)]
         draws = None
         if params.strategy == "nucleus":
-            draws = torch.stack([_draws(seeds[i], params.max_new_tokens) for i in batch])
+            draws = torch.stack([_draws(seeds[i], params.max_new_tokens) for i in captions])
             draws = draws.to(device)
         embeddings, mask = pad_left(rows)
         decoded = decode_batch(
             decoder.lm,
             embeddings,
             mask,
-            torch.tensor(limits, device=device),
+            torch.tensor(limits, device=device).repeat_interleave(copies),
             params,
             prompts.eos_id,
             draws,
             decoder.cached,
+            copies,
         )
-        for i, row in zip(batch, decoded, strict=True):
-            results[i] = Caption(**vars(row), text=prompts.decode(row.tokens))
+        written = [Caption(**vars(row), text=prompts.decode(row.tokens)) for row in decoded]
+        for place, i in enumerate(batch):
+            results[i] = written[place * copies : (place + 1) * copies]
         if progress is not None:
-            progress(len(batch))
-    return [results[i] for i in range(count)]
+            progress(len(written))
+    return [caption for i in range(count) for caption in results[i]]
 
 
 def _limit(sequence: int, positions: int | None, max_new_tokens: int) -> int:
@@ -128,7 +140,12 @@ def _limit(sequence: int, positions: int | None, max_new_tokens: int) -> int:
     return min(room, max_new_tokens)
 
 
-def _draws(seed: int, count: int) -> torch.Tensor:
-    """Uniform numbers in [0, 1), float [count], one per token; made on the CPU for every device."""
+def _draws(seed: int | None, count: int) -> torch.Tensor:
+    """Uniform numbers in [0, 1), float [count], one per token; made on the CPU for every device.
+
+    Zeros without a seed: the nucleus begins with the likeliest token.
+    """
+    if seed is None:
+        return torch.zeros(count)
     random = torch.Generator().manual_seed(seed % 2**63)
     return torch.rand(count, generator=random)

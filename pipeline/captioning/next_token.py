@@ -1,12 +1,40 @@
-"""From a decoder's scores to the next token: penalties, greedy choice, nucleus draw.
+"""From a decoder's scores to the next token: guidance, penalties, nucleus draw.
 
 Every function works on a whole batch at a time and row by row independently, so what a row gets
 does not depend on its neighbours. `written` holds generated tokens only: the prompt enters the
 decoder as embeddings and is never penalised, and names may be taken from it freely.
 """
 
+import math
+
 import torch
+from jaxtyping import Float
 from torch import Tensor
+
+PLAUSIBLE = 0.05
+"""Guidance chooses among tokens that are at least so likely as this share of the likeliest."""
+
+
+def guide(
+    logits: Float[Tensor, "b v"], alone: Float[Tensor, "b v"], strength: float
+) -> Float[Tensor, "b v"]:
+    """Log-probabilities with the prefix, pushed away from those of the prompt alone.
+
+    Classifier-free guidance as for captions in Kornblith et al. (2023, arXiv 2307.16686), among
+    the plausible tokens of contrastive decoding (Li et al., 2023, arXiv 2210.15097): what is
+    unlikely in both readings would win by its ratio.
+
+    Args:
+        logits, alone: of the next token with and without the prefix.
+        strength: 1 changes nothing but what is plausible; above 1 the prefix counts for more.
+
+    Returns:
+        scores, -inf where a token is not plausible.
+    """
+    told, untold = logits.log_softmax(dim=-1), alone.log_softmax(dim=-1)
+    likeliest = told.amax(dim=-1, keepdim=True)
+    scores = untold + strength * (told - untold)
+    return scores.masked_fill(told < likeliest + math.log(PLAUSIBLE), -torch.inf)
 
 
 def penalise_repetition(scores: Tensor, written: Tensor, penalty: float) -> Tensor:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pipeline.adversarial.discriminator import Discriminator
@@ -25,7 +24,6 @@ class DiscriminatorScorer:
         # Never behind `evaluate.clip_prefix`: it was trained on captions as they are.
         self.scorer = CaptionScorer(clip, "")
 
-    @torch.inference_mode()
     def columns(
         self, captions: Mapping[str, Sequence[str]], images: NDArray[np.float32]
     ) -> dict[str, Columns]:
@@ -39,10 +37,7 @@ class DiscriminatorScorer:
         """
         rows = [row for row in (GROUND_TRUTH, MODEL, SHUFFLED) if row in captions]
         vectors = self.scorer.embed([text for row in rows for text in captions[row]])
-        device = next(self.discriminator.parameters()).device
-        seen = torch.from_numpy(images).to(device)
-        found: dict[str, Columns] = {}
-        for row in rows:
-            texts = torch.from_numpy(vectors.of(captions[row])).to(device)
-            found[row] = {SCORE: self.discriminator(seen, texts).score.cpu().double().numpy()}
-        return found
+        return {
+            row: {SCORE: self.discriminator.score_pairs(images, vectors.of(captions[row]))}
+            for row in rows
+        }

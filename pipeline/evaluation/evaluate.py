@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.captioning.choose import Captioner
 from pipeline.captioning.generate import Caption, generate_captions, story_seed
 from pipeline.common.checksums import replacing_folder
 from pipeline.common.errors import UserError
@@ -29,7 +30,14 @@ from pipeline.evaluation.nearest import nearest_captions
 from pipeline.evaluation.overlap import TOKENIZER
 from pipeline.evaluation.plots import write_plots
 from pipeline.evaluation.records import story_records
-from pipeline.evaluation.references import GENERATED, MODEL, NEAREST_TRAIN, ROWS, reference_frames
+from pipeline.evaluation.references import (
+    GENERATED,
+    MODEL,
+    NEAREST_TRAIN,
+    NO_PREFIX,
+    ROWS,
+    reference_frames,
+)
 from pipeline.evaluation.results import (
     MEASURES_FILE,
     PREDICTIONS_FILE,
@@ -69,6 +77,12 @@ class Subject:
     """Its training batch size: the contrastive losses depend on it."""
     seed: int
     """Of nucleus samples, of which other story or frame stands against each, of the bootstrap."""
+
+    @property
+    def captioner(self) -> Captioner:
+        """What writes the captions that are scored."""
+        judge = None if self.discriminator is None else self.discriminator.discriminator
+        return Captioner(self.generator, self.prompts, self.scorer.clip, self.generate, judge)
 
 
 def evaluate(
@@ -195,18 +209,17 @@ def _write_captions(
 ) -> dict[str, list[Caption]]:
     """What the decoder writes for each story, with the prefix and without it."""
     contexts = stories.windows.contexts()
-    return {
-        row: generate_captions(
-            subject.generator,
-            subject.prompts,
-            contexts,
-            subject.generate,
-            [story_seed(subject.seed, story) for story in contexts.story],
-            use_prefix=row == MODEL,
-            progress=progress,
-        )
-        for row in GENERATED
-    }
+    seeds = [story_seed(subject.seed, story) for story in contexts.story]
+    alone = generate_captions(
+        subject.generator,
+        subject.prompts,
+        contexts,
+        subject.generate,
+        seeds,
+        use_prefix=False,
+        progress=progress,
+    )
+    return {MODEL: subject.captioner.write(contexts, seeds, progress), NO_PREFIX: alone}
 
 
 def _all_rows(

@@ -38,12 +38,13 @@ class RoomyLayer(DynamicLayer):
         return self._use(end)
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Go on with the rows `beam_idx` of the batch; there may be fewer than before."""
+        """Go on with the rows `beam_idx` of the batch; there may be fewer or more than before."""
         if not self.is_initialized:
             return
         for name in ("key_room", "value_room"):
             old: Tensor = getattr(self, name)
-            new = _room_like(old[: len(beam_idx)], self.room)
+            _, heads, _, head_dim = old.shape
+            new = old.new_empty(len(beam_idx), heads, self.room, head_dim)
             new[:, :, : self.used] = old[beam_idx, :, : self.used]
             setattr(self, name, new)
         self._use(self.used)

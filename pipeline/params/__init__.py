@@ -178,6 +178,16 @@ class GenerateParams(Group):
     """Divides the scores of tokens already written; 1 is off. 0.001 or more."""
     no_repeat_ngram_size: CountOrZero = 0
     """No sequence of so many tokens is written twice; 0 is off."""
+    guidance: Annotated[float, Field(ge=1, le=100)] = 1.0
+    """How much more the prefix counts than the prompt alone (classifier-free guidance); 1 is off,
+    and anything else reads everything twice. From 1 to 100."""
+    samples: Count = 1
+    """Captions among which one is chosen: the first written by `strategy`, the others drawn from
+    the nucleus. 1 or more; 1 leaves no choice."""
+    choose: Literal["predicted", "mbr", "likelihood", "discriminator"] = "predicted"
+    """Which of them: nearest in CLIP to the embeddings that the model predicts of the next frame;
+    nearest to the others; likeliest a token; or what the discriminator likes best, of a model that
+    was trained against one."""
     batch_size: Count = 32
     """Captions generated at a time. 1 or more."""
 

@@ -3,14 +3,15 @@
 import io
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.captioning.generate import Caption, generate_captions, story_seed
+from pipeline.adversarial.discriminator import load_discriminator
+from pipeline.captioning.choose import Captioner
 from pipeline.clip.frozen import FrozenClip
 from pipeline.common.errors import UserError
 from pipeline.compute.device import pick_device
@@ -19,8 +20,7 @@ from pipeline.model.config import Encoder, GeneratorConfig
 from pipeline.model.folder import load_generator
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts
-from pipeline.model.layout import CONFIG_FILE
-from pipeline.model.prompt import PromptBuilder
+from pipeline.model.layout import CONFIG_FILE, DISCRIMINATOR_FILE
 from pipeline.params import GenerateParams
 from pipeline.predict.folder import copy_with_card, fetch_model, push, read_generate
 from pipeline.prepare.grounding import plain_captions
@@ -38,8 +38,8 @@ class Alternative:
 
     caption: str
     score: float
-    """Mean cosine, in CLIP, of the caption to the image and to the caption that the model predicts
-    for the next frame; nobody knows the true ones."""
+    """By the model's `generate.choose`, higher is better: as a rule the mean cosine, in CLIP, of
+    the caption to the image and to the caption that the model predicts for the next frame."""
     nll: float
     """Nats a token that the caption costs the decoder; lower is likelier."""
     finished: bool
@@ -56,10 +56,7 @@ class Storyteller:
     """
 
     folder: Path
-    generator: StoryGenerator
-    prompts: PromptBuilder
-    clip: FrozenClip
-    generate: GenerateParams
+    captioner: Captioner
 
     @classmethod
     def from_pretrained(
@@ -89,8 +86,31 @@ class Storyteller:
         )
         encoder = Encoder.read(folder)
         frozen = load_clip(encoder, str(clip) if clip else nearby(encoder.model, folder))
+        discriminator = None
+        if (path := folder / DISCRIMINATOR_FILE).is_file():
+            discriminator = load_discriminator(path, pick_device())
         prompts = load_prompts(generator.config)
-        return cls(folder, generator, prompts, frozen, read_generate(folder))
+        settings = read_generate(folder)
+        return cls(folder, Captioner(generator, prompts, frozen, settings, discriminator))
+
+    @property
+    def generator(self) -> StoryGenerator:
+        """The trained model."""
+        return self.captioner.generator
+
+    @property
+    def clip(self) -> FrozenClip:
+        """What embeds pictures and captions for it."""
+        return self.captioner.clip
+
+    @property
+    def generate(self) -> GenerateParams:
+        """How captions are decoded and chosen; may be replaced."""
+        return self.captioner.params
+
+    @generate.setter
+    def generate(self, params: GenerateParams) -> None:
+        self.captioner = replace(self.captioner, params=params)
 
     @property
     def k(self) -> int:
@@ -103,7 +123,7 @@ class Storyteller:
         Args:
             images: K or more pictures in order; of more than K the last K count.
             captions: a caption of each.
-            seed: of the draw, if the model's `generate.strategy` is nucleus.
+            seed: of the draws, if the model's `generate` settings draw any.
 
         Raises:
             UserError: fewer than K frames, a caption is missing, or a picture cannot be read.
@@ -114,25 +134,26 @@ class Storyteller:
         """The captions after contexts that `read` gave, in their order; a seed for each."""
         if not contexts:
             return []
-        joined = Contexts.join(contexts)
-        return [caption.text for caption in self._write(joined, seeds, self.generate.strategy)]
+        written = self.captioner.write(Contexts.join(contexts), seeds)
+        return [caption.text for caption in written]
 
     def alternatives(
         self, images: Sequence[Picture], captions: Sequence[str], count: int, seed: int = 0
     ) -> list[Alternative]:
         """`count` captions for the frame after the given ones, the best scored first.
 
-        One of them is what the decoder finds likeliest, the others are drawn by nucleus sampling
-        under the model's `generate` settings. Arguments and errors as of `tell`.
+        One of them is by the model's `generate.strategy`, the others are drawn by nucleus sampling
+        under its `generate` settings. Arguments and errors as of `tell`.
         """
         return self.choose(self.read(images, captions), count, seed)
 
     def choose(self, context: Contexts, count: int, seed: int) -> list[Alternative]:
         """The same of a context that `read` gave."""
-        likeliest = self._write(context, [seed], "greedy")
-        seeds = [story_seed(seed, str(i)) for i in range(1, count)]
-        drawn = self._write(context.take([0] * len(seeds)), seeds, "nucleus")
-        return sorted(self._scored(context, likeliest + drawn), key=lambda a: -a.score)
+        (several,) = self.captioner.candidates(context, [seed], count)
+        return [
+            Alternative(caption.text, score, -float(np.mean(caption.logprobs)), caption.finished)
+            for caption, score in sorted(several, key=lambda candidate: -candidate.score)
+        ]
 
     def save_pretrained(self, out: str | Path, card: str | Path | None = None) -> None:
         """Copy the model folder to `out`, `card` becoming its model card.
@@ -188,10 +209,6 @@ class Storyteller:
         # It is no story of a dataset's, and nothing is kept of it: no id, no key.
         return Contexts([""], stored[0], stored[1], [read], [b""])
 
-    def _write(self, contexts: Contexts, seeds: Sequence[int], strategy: str) -> list[Caption]:
-        params = self.generate.model_copy(update={"strategy": strategy})
-        return generate_captions(self.generator, self.prompts, contexts, params, seeds)
-
     def predict(self, context: Contexts) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The CLIP embeddings that the model expects of the next frame, unit norm.
 
@@ -200,20 +217,6 @@ class Storyteller:
         """
         image, text = self.generator.predict_embeddings(context.images, context.texts)
         return image[0], text[0]
-
-    def _scored(self, context: Contexts, captions: list[Caption]) -> list[Alternative]:
-        predicted = self.predict(context)
-        texts = self.clip.encode_texts([caption.text for caption in captions])
-        cosines = np.mean([texts @ vector for vector in predicted], axis=0)
-        return [
-            Alternative(
-                caption.text,
-                float(cosine) if caption.text else 0.0,
-                -float(np.mean(caption.logprobs)),
-                caption.finished,
-            )
-            for caption, cosine in zip(captions, cosines, strict=True)
-        ]
 
 
 def load_clip(encoder: Encoder, model: str) -> FrozenClip:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from pipeline.captioning.generate import Caption, generate_captions, story_seed
+from pipeline.captioning.next_token import PLAUSIBLE
 from pipeline.common.errors import UserError
 from pipeline.dataset.story_dataset import Contexts
 from pipeline.model.generator import StoryGenerator
@@ -134,3 +135,76 @@ def test_nothing_in_nothing_out_and_every_context_wants_a_seed(
     assert generate_captions(generator, prompts, contexts.take([]), settings(), []) == []
     with pytest.raises(ValueError, match="7 contexts with 6 seeds"):
         generate_captions(generator, prompts, contexts, settings(), SEEDS[:6])
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 32])
+def test_copies_of_a_context_are_its_own_captions_written_apart(
+    generator: StoryGenerator, prompts: PromptBuilder, contexts: Contexts, batch_size: int
+) -> None:
+    params = settings(strategy="nucleus", temperature=3.0, top_p=0.95, batch_size=batch_size)
+    seeds = [story_seed(3, str(i)) for i in range(14)]
+    apart = [
+        generate_captions(generator, prompts, contexts.take([i // 2]), params, [seeds[i]])[0]
+        for i in range(14)
+    ]
+    assert len({caption.text for caption in apart}) > 7, "the copies must differ"
+    made: list[int] = []
+    assert apart == generate_captions(
+        generator, prompts, contexts, params, seeds, progress=made.append, copies=2
+    )
+    assert sum(made) == 14
+
+
+def test_without_a_seed_the_nucleus_is_greedy(
+    generator: StoryGenerator, prompts: PromptBuilder, contexts: Contexts
+) -> None:
+    drawn = settings(strategy="nucleus", temperature=3.0)
+    assert generate_captions(generator, prompts, contexts, drawn, [None] * 7) == generate_captions(
+        generator, prompts, contexts, settings(), SEEDS
+    )
+
+
+def guided(
+    generator: StoryGenerator, prompts: PromptBuilder, contexts: Contexts, i: int, strength: float
+) -> list[int]:
+    """Tokens of one story by guidance, two whole readings a token."""
+    lm = generator.decoder.lm
+    with torch.no_grad():
+        prefix = generator.encode(
+            torch.from_numpy(contexts.images[[i]]), torch.from_numpy(contexts.texts[[i]])
+        ).prefix
+        ids = torch.tensor([prompts.prompt_ids(contexts.captions[i])])
+        readings = [generator.decoder.embed(before, ids) for before in (prefix, None)]
+        tokens: list[int] = []
+        while len(tokens) < 24 and prompts.eos_id not in tokens:
+            told, untold = (
+                lm(inputs_embeds=reading).logits[0, -1].log_softmax(dim=-1) for reading in readings
+            )
+            scores = untold + strength * (told - untold)
+            scores[told.exp() < PLAUSIBLE * told.exp().max()] = -torch.inf
+            if not tokens:
+                scores[prompts.eos_id] = -torch.inf
+            tokens.append(int(scores.argmax()))
+            word = lm.get_input_embeddings()(torch.tensor([[tokens[-1]]]))
+            readings = [torch.cat([reading, word], dim=1) for reading in readings]
+    return tokens
+
+
+def test_guidance_equals_two_readings_of_one_story_at_a_time(
+    generator: StoryGenerator, prompts: PromptBuilder, contexts: Contexts
+) -> None:
+    out = generate_captions(generator, prompts, contexts, settings(guidance=2.5), SEEDS)
+    assert [caption.tokens for caption in out] == [
+        guided(generator, prompts, contexts, i, 2.5) for i in range(7)
+    ]
+    assert out != generate_captions(generator, prompts, contexts, settings(), SEEDS)
+
+
+def test_the_prompt_alone_is_guided_by_nothing(
+    generator: StoryGenerator, prompts: PromptBuilder, contexts: Contexts
+) -> None:
+    plain, pushed = (
+        generate_captions(generator, prompts, contexts, params, SEEDS, use_prefix=False)
+        for params in (settings(), settings(guidance=2.5))
+    )
+    assert plain == pushed

@@ -8,7 +8,7 @@ does: CHAIR_i of Rohrbach et al. 2018, with all that is mentioned in place of 80
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -17,14 +17,33 @@ from pipeline.evaluation.agreement import FieldReader, fit_readers, values_of
 from pipeline.evaluation.lexicon import Lexicon, Mention
 from pipeline.evaluation.metrics import Columns
 from pipeline.evaluation.stories import SplitStories
-from pipeline.stories.annotations import Annotation, iter_annotations, read_annotations
+from pipeline.stories.annotations import (
+    PLACE,
+    THING,
+    Annotation,
+    iter_annotations,
+    read_annotations,
+)
 
 COUNTS = (
-    *("mentions", "mentions_right", "mentions_nowhere", "entities", "entities_found"),
-    *("names", "names_right", "names_nowhere", "cast", "cast_found"),
+    *("mentions", "mentions_right", "mentions_nowhere"),
+    *("names", "names_right", "names_nowhere"),
+    *("entities", "entities_found", "things", "things_found", "places", "places_found"),
+    *("cast", "cast_found"),
 )
-"""Columns of counts: of mentions in the caption, of entities that the true caption tells, and of
-those among them that are people by name."""
+"""Columns of counts: of mentions in the caption, and of the names among them; of entities that the
+true caption tells, and of the things, places and people by name among them."""
+
+
+class Entity(NamedTuple):
+    """Somebody, something or some place, by every mention of it in a frame."""
+
+    kind: str
+    mentions: list[Mention]
+
+    def among(self, read: Sequence[Mention]) -> bool:
+        """Whether one of its mentions was read."""
+        return any(mention.same(read) for mention in self.mentions)
 
 
 @dataclass(frozen=True)
@@ -36,18 +55,19 @@ class Held:
     target: list[Mention]
     anywhere: list[Mention]
     """Of both."""
-    told: list[list[Mention]]
-    """Entities that the target's caption tells, each by every mention of it there."""
+    told: list[Entity]
+    """Those that the target's caption tells."""
 
     @classmethod
     def of(cls, target: Annotation, context: Iterable[Annotation]) -> Self:
         here, every = Lexicon.of([target]), Lexicon.of([target, *context])
         own = Lexicon({**here.with_short_forms().entries, **every.entries})
-        told: dict[str, list[Mention]] = {}
+        told: dict[str, Entity] = {}
         for mention in target["mentions"]:  # tags first: tables add names to what those tell
             entry = own.entry(mention["text"])
             if entry and (mention["told"] or mention["ids"] in told):
-                told.setdefault(mention["ids"] or mention["text"], []).append(entry)
+                entity = Entity(mention["kind"], [])
+                told.setdefault(mention["ids"] or mention["text"], entity).mentions.append(entry)
         return cls(own, [*here.entries.values()], [*every.entries.values()], [*told.values()])
 
 
@@ -117,20 +137,24 @@ class AnnotationScorer:
         read = self._lexicon.read(text, held.own)
         wrong = [mention for mention in read if not mention.same(held.target)]
         nowhere = [mention for mention in wrong if not mention.same(held.anywhere)]
-        cast = [entity for entity in held.told if _names(entity)]
         names = _names(read)
-        return {
+        counts = {
             "mentions": len(read),
             "mentions_right": len(read) - len(wrong),
             "mentions_nowhere": len(nowhere),
-            "entities": len(held.told),
-            "entities_found": _found(held.told, read),
             "names": len(names),
             "names_right": len(names) - len(_names(wrong)),
             "names_nowhere": len(_names(nowhere)),
-            "cast": len(cast),
-            "cast_found": _found(cast, names),
         }
+        for told, entities, by in (
+            ("entities", held.told, read),
+            ("things", [entity for entity in held.told if entity.kind == THING], read),
+            ("places", [entity for entity in held.told if entity.kind == PLACE], read),
+            ("cast", [entity for entity in held.told if _names(entity.mentions)], names),
+        ):
+            counts[told] = len(entities)
+            counts[f"{told}_found"] = sum(entity.among(by) for entity in entities)
+        return counts
 
     def _agreement(self, texts: Sequence[str], targets: Sequence[Annotation]) -> Columns:
         columns: Columns = {}
@@ -144,8 +168,3 @@ class AnnotationScorer:
 
 def _names(mentions: Iterable[Mention]) -> list[Mention]:
     return [mention for mention in mentions if mention.name]
-
-
-def _found(entities: Iterable[list[Mention]], read: list[Mention]) -> int:
-    """How many entities have a mention that was read."""
-    return sum(any(mention.same(read) for mention in entity) for entity in entities)

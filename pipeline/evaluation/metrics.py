@@ -181,6 +181,20 @@ OF_A_ROW = (
         higher_is_better=False,
     ),
     _share(
+        "thing_recall",
+        "Thing recall",
+        "of the things that the true caption tells, those mentioned",
+        "things_found",
+        "things",
+    ),
+    _share(
+        "place_recall",
+        "Place recall",
+        "of the places that the true caption tells, those mentioned",
+        "places_found",
+        "places",
+    ),
+    _share(
         "name_precision",
         "Name precision",
         "of the names used, those of people in the frame",
@@ -353,7 +367,7 @@ HEADLINE = (
     *(f"clip_cosine_{row}" for row in (GROUND_TRUTH, SHUFFLED, COPY_LAST, NO_PREFIX)),
     *("lift", f"lift_{COPY_LAST}", f"lift_{NO_PREFIX}", "judge_lift"),
     *("r1", "cider_d", "entity_f1", "hallucination_rate", f"hallucination_rate_{GROUND_TRUTH}"),
-    *("words", "distinct"),
+    *("thing_recall", "words", "distinct"),
     *("loss", "nll", "loss_img", "loss_align", "nll_other_prefix"),
     *("image_r1", "image_r1_copy_last", "d_accuracy_generated", "d_accuracy_shuffled"),
 )

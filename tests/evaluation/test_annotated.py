@@ -51,13 +51,14 @@ SCORER = AnnotationScorer(Lexicon.learn(lambda: ELSEWHERE), {}, ANNOTATIONS_SCHE
     [
         pytest.param(
             "Ann lifts the lamp in the dark cellar, and he waits.",
-            {"mentions": 3, "mentions_right": 3, "entities_found": 3, "names": 1, "names_right": 1,
-             "cast_found": 1},
+            {"mentions": 3, "mentions_right": 3, "names": 1, "names_right": 1,
+             "entities_found": 3, "things_found": 1, "places_found": 1, "cast_found": 1},
             id="the true caption",
         ),
         pytest.param(
             "In a cellar two old lamps burn.",
-            {"mentions": 2, "mentions_right": 2, "entities_found": 2},
+            {"mentions": 2, "mentions_right": 2, "entities_found": 2, "things_found": 1,
+             "places_found": 1},
             id="the same in other words",
         ),
         pytest.param(
@@ -83,7 +84,8 @@ SCORER = AnnotationScorer(Lexicon.learn(lambda: ELSEWHERE), {}, ANNOTATIONS_SCHE
 def test_counts_by_hand(caption: str, counts: dict[str, int]) -> None:
     """Three entities are told: Ann, who is named, the lamp and the cellar; Bo is only `he`."""
     found = SCORER.count(caption, Held.of(TARGET, CONTEXT))
-    assert found == dict.fromkeys(COUNTS, 0) | {"entities": 3, "cast": 1} | counts
+    told = {"entities": 3, "things": 1, "places": 1, "cast": 1}
+    assert found == dict.fromkeys(COUNTS, 0) | told | counts
 
 
 def test_an_entity_is_found_by_any_mention_of_it() -> None:
@@ -136,3 +138,4 @@ def test_counts_of_any_texts_are_shares(caption: str, story: str, thoughts: str)
     assert found["names_right"] + found["names_nowhere"] <= found["names"] <= found["mentions"]
     assert found["cast_found"] <= found["cast"] <= found["entities"]
     assert found["entities_found"] <= found["entities"]
+    assert found["things"] + found["places"] <= found["entities"]

@@ -28,6 +28,7 @@ from tests.world import jpeg, write_world
 
 OF_ANNOTATIONS = (
     *("mentions_right", "mentions", "entities_found", "entities", "mentions_nowhere"),
+    *("things_found", "things", "places_found", "places"),
     *("names_right", "names", "cast_found", "cast", "names_nowhere"),
 )
 OF_MENTIONS = {"entity_precision", "hallucination_rate", "name_precision", "invented_names"}
@@ -285,6 +286,8 @@ def test_what_annotations_say_equals_a_plain_count(setting: Any, made: Made, spl
                 right=len(read & target),
                 nowhere=len(read - target.union(*context)),
                 told=len(target),
+                things=len(target & {*THINGS}),
+                right_things=len(read & target & {*THINGS}),
                 names=len(read & {*PEOPLE}),
                 right_names=len(read & target & {*PEOPLE}),
             )
@@ -293,6 +296,7 @@ def test_what_annotations_say_equals_a_plain_count(setting: Any, made: Made, spl
             ("entity_recall", "right", "told"),
             ("hallucination_rate", "nowhere", "mentions"),
             ("name_precision", "right_names", "names"),
+            ("thing_recall", "right_things", "things"),
         ):
             if sums[whole]:
                 expected = sums[part] / sums[whole]

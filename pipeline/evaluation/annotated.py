@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pipeline.evaluation.agreement import FieldReader, fit_readers, values_of
 from pipeline.evaluation.lexicon import Lexicon, Mention
@@ -126,7 +127,7 @@ class AnnotationScorer:
                 found[row] |= {name: np.array([of[name] for of in counts]) for name in COUNTS}
         return found
 
-    def _of(self, rows: np.ndarray) -> list[Annotation]:
+    def _of(self, rows: NDArray[np.int64]) -> list[Annotation]:
         annotations: list[Annotation] = self._annotations.take(pa.array(rows)).to_pylist()
         return annotations
 

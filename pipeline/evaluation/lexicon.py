@@ -66,7 +66,7 @@ def _word(written: str) -> Word:
 
 
 def _singular(word: str) -> str:
-    """English plurals as nouns commonly form them; a wrong guess is wrong on both sides alike."""
+    """English plurals as nouns commonly form them; of others (axes, shelves) both stay apart."""
     if len(word) > 3 and not word.endswith(_NO_PLURAL):
         for ending, singular in _PLURALS:
             if word.endswith(ending):

@@ -24,9 +24,18 @@ from pipeline.model.layout import DISCRIMINATOR_FILE
 from pipeline.params import load_params
 
 
-def evaluate(inputs: Inputs, raw: Path, model: Path, metrics: Path, card: Path, out: Path) -> None:
+def evaluate(
+    inputs: Inputs,
+    annotations: Path,
+    raw: Path,
+    model: Path,
+    metrics: Path,
+    card: Path,
+    out: Path,
+) -> None:
     """Let the model in the folder `model` write captions for val and test, and score them: figures
-    in `metrics`, every caption with its scores in the folder `out`. The judge sees images in `raw`.
+    in `metrics`, every caption with its scores in the folder `out`. The judge sees images in `raw`;
+    `annotations` says what they hold.
     """
     params = load_params()
     claim_outputs(out, metrics, card)
@@ -58,6 +67,7 @@ def evaluate(inputs: Inputs, raw: Path, model: Path, metrics: Path, card: Path, 
             seed=params.seed,
         ),
         inputs.frames,
+        annotations,
         read_splits(inputs.splits),
         images,
         texts,

@@ -9,13 +9,22 @@ from pipeline.params import load_params
 from pipeline.prepare import catalogue
 
 
-def prepare(raw: Path, frames: Path, summary: Path, quarantine: Path, plots: Path) -> None:
-    """Write the table of frames (parquet), the dataset table (JSON), what is refused (JSONL), and
-    the folder of plot data."""
+def prepare(
+    raw: Path, frames: Path, annotations: Path, summary: Path, quarantine: Path, plots: Path
+) -> None:
+    """Write the table of frames and that of their annotations (parquet), the dataset table (JSON),
+    what is refused (JSONL), and the folder of plot data."""
     dataset = load_params().dataset
-    claim_outputs(frames)
+    claim_outputs(frames, annotations)
     found = catalogue.prepare(
-        raw, frames, summary, quarantine, plots, dataset.bad_frame, dataset.max_megapixels
+        raw,
+        frames,
+        annotations,
+        summary,
+        quarantine,
+        plots,
+        dataset.bad_frame,
+        dataset.max_megapixels,
     )
     if warning := found.warning():
         print(f"warning: {warning}", file=sys.stderr)

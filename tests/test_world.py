@@ -6,15 +6,16 @@ from pipeline.prepare.catalogue import prepare
 from tests.world import jpeg, load_clip, write_features, write_world
 
 
-def test_the_table_of_frames_is_what_prepare_makes_of_the_raw_files(tmp_path):
+def test_the_tables_are_what_prepare_makes_of_the_raw_files(tmp_path):
     stories = {
         f"s{n}": [(jpeg(3 * n + i), f"Frame {i} of {n}.") for i in range(3)] for n in range(4)
     }
     world = write_world(tmp_path, stories, {"t": stories["s1"]})
     out = tmp_path / "prepared"
-    files = (out / name for name in ("frames.parquet", "summary.json", "quarantine.jsonl", "plots"))
-    prepare(world.raw, *files, "story")
+    names = ("frames.parquet", "annotations.parquet", "summary.json", "quarantine.jsonl", "plots")
+    prepare(world.raw, *(out / name for name in names), "story")
     assert (out / "frames.parquet").read_bytes() == world.frames.read_bytes()
+    assert (out / "annotations.parquet").read_bytes() == world.annotations.read_bytes()
 
 
 def test_features_are_those_that_the_embed_stages_publish(tmp_path, tiny_clip):

@@ -27,6 +27,8 @@ from pipeline.model.folder import save_generator
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts
 from pipeline.params import DecoderParams, FusionParams, PromptParams
+from pipeline.prepare.annotations import annotations
+from pipeline.stories.annotations import writing_annotations
 from pipeline.stories.frames import content_key, writing_frames
 from pipeline.stories.schema import write_stories
 from tests.stories.story_rows import story_row
@@ -53,6 +55,7 @@ def jpeg(seed: int, width: int = 80, height: int = 48) -> bytes:
 class World(Inputs):
     """The files of a run up to the features, and the frames in them, in the table's order."""
 
+    annotations: Path
     raw: Path
     pictures: list[bytes]
     captions: list[str]
@@ -77,16 +80,20 @@ def write_world(
         folder / "stories/splits.json",
         folder / "features/image",
         folder / "features/text",
+        folder / "stories/annotations.parquet",
         folder / "raw",
         [picture for picture, _ in every],
         [caption for _, caption in every],
     )
-    with writing_frames(world.frames) as table:
+    with writing_frames(world.frames) as table, writing_annotations(world.annotations) as notes:
         for split, stories in (("train", train or {}), ("test", test or {})):
             rows = (_raw(name, frames) for name, frames in stories.items())
             write_stories(rows, world.raw / split, **how)
             for row, (name, frames) in enumerate(stories.items()):
                 table.add([_row(split, name, frames, row, i) for i in range(len(frames))])
+                captions = [caption for _, caption in frames]
+                raw = _raw(name, frames)
+                notes.add(annotations(name, captions, raw["story"], raw["chain_of_thought"]))
     everything = {"train": [*(train or {}), *(test or {})], "val": [], "test": []}
     world.splits.write_text(json.dumps(everything if splits is None else splits))
     return world

@@ -20,6 +20,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import jsonl_writer, write_json
 from pipeline.common.progress import progress_bar
 from pipeline.dataset.story_dataset import StoryDataset
+from pipeline.evaluation.annotated import AnnotationScorer
 from pipeline.evaluation.bootstrap import DRAWS, LEVEL
 from pipeline.evaluation.discriminator import DiscriminatorScorer
 from pipeline.evaluation.images import image_ranks, predict_embeddings
@@ -88,6 +89,7 @@ class Subject:
 def evaluate(
     subject: Subject,
     frames: Path,
+    annotations: Path,
     splits: dict[str, list[str]],
     images: FeatureStore,
     texts: FeatureStore,
@@ -101,13 +103,15 @@ def evaluate(
 
     Args:
         frames: the frames table, frames.parquet.
+        annotations: that of their annotations, annotations.parquet.
         splits: split -> story ids, as the split stage wrote them.
         out: folder for predictions.jsonl, metrics_full.json, what `write_plots` writes, and the
             SHA256SUMS of them; an older one is replaced when all are there.
         metrics_path: {"val": {...}, "test": {...}}, the headline; written last.
 
     Raises:
-        UserError: if neither split has a story of K+1 frames, or features are missing.
+        UserError: if neither split has a story of K+1 frames, features are missing, or the
+            annotations are not of these frames.
     """
     chosen = [story for split in SPLITS for story in splits[split]]
     table = read_frames(frames, COLUMNS, {"story_id": chosen})
@@ -124,6 +128,7 @@ def evaluate(
             "neither val nor test has a story to evaluate on: raise dataset.sample.stories, "
             "dataset.limit_stories or split.val_fraction, or lower context.k"
         )
+    annotated = AnnotationScorer.learn(annotations, splits["train"], table)
     if subject.judge is not None:
         targets = [part.windows.image_keys(part.windows.target) for part in stories.values()]
         subject.judge.look_at(frames, np.concatenate(targets))
@@ -131,7 +136,9 @@ def evaluate(
     with replacing_folder(out) as folder:
         with jsonl_writer(folder / PREDICTIONS_FILE) as write:
             for split, part in stories.items():
-                rows, own = evaluate_split(subject, split, part, frames, splits["train"], write)
+                rows, own = evaluate_split(
+                    subject, split, part, annotated, frames, splits["train"], write
+                )
                 measured[split] = summarise(rows, own, len(part), subject.seed)
                 write_plots(folder, split, rows)
         write_json(folder / MEASURES_FILE, asdict(Measures(_settings(subject), measured)))
@@ -144,6 +151,7 @@ def evaluate_split(
     subject: Subject,
     split: str,
     stories: SplitStories,
+    annotated: AnnotationScorer,
     frames: Path,
     train: list[str],
     write: Callable[[Record], None],
@@ -151,6 +159,7 @@ def evaluate_split(
     """Write and score the captions of a split.
 
     Args:
+        annotated: of the stories of all splits.
         frames: the frames table. train: ids of the training stories, to take captions from.
         write: takes the record of each prediction as it is made.
 
@@ -188,6 +197,8 @@ def evaluate_split(
             images = chunk.windows.image_features(chunk.windows.target)
             for row, columns in subject.discriminator.columns(captions, images).items():
                 rows[row] |= columns
+        for row, columns in annotated.columns(captions, chunk).items():
+            rows[row] |= columns
         for row, several in written.items():
             rows[row]["finished"] = np.array([caption.finished for caption in several])
         pools.append(rows)

@@ -43,6 +43,20 @@ def ratio_of(numerator: Column, denominator: Column) -> Figure:
     return lambda weights: _divided(weights @ above, weights @ below)
 
 
+def f1_of(right: Column, given: Column, found: Column, wanted: Column) -> Figure:
+    """Harmonic mean of the precision `right / given` and the recall `found / wanted`, all [N].
+
+    0 where nothing was given, NaN where nothing was wanted.
+    """
+    precision, recall = ratio_of(right, given), ratio_of(found, wanted)
+
+    def f1(weights: Floats) -> Floats:
+        p, r = np.nan_to_num(precision(weights)), recall(weights)
+        return np.where(p + r == 0, 0.0, _divided(2 * p * r, p + r))
+
+    return f1
+
+
 def median_of(values: Column) -> Figure:
     """Median over stories of values [N]: the smallest that half of the weight does not exceed."""
     order = np.argsort(values, kind="stable")

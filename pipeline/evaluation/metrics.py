@@ -1,6 +1,7 @@
 """Every metric once: its name, what it means, which way is better, and how columns give its figure.
 
-A new metric is one entry here, and a column of that name for it in `scores.py` if none serves.
+A new metric is one entry here, and a column of that name for it in `scores.py` (`annotated.py` for
+what is counted by the dataset's annotations) if none serves.
 The files of the evaluation, `storycache compare` and the report take it from here.
 """
 
@@ -17,6 +18,7 @@ from pipeline.evaluation.figures import (
     bleu_of,
     constant,
     difference,
+    f1_of,
     lift_of,
     mean_of,
     median_of,
@@ -92,6 +94,20 @@ def _accuracy(real: NDArray[Any], fake: NDArray[Any]) -> Figure:
     return mean_of(((real > 0).astype(float) + (fake <= 0)) / 2)
 
 
+def _share(
+    name: str, title: str, meaning: str, part: str, whole: str, higher_is_better: bool = True
+) -> Metric:
+    """One column over another, each summed."""
+    return Metric(name, title, meaning, (part, whole), ratio_of, higher_is_better, "share")
+
+
+def _agreement(field: str, told: str) -> Metric:
+    meaning = f"captions that tell {told} of the frame’s table"
+    return _share(
+        f"{field}_agreement", f"Right {field}", meaning, f"{field}_right", f"{field}_asked"
+    )
+
+
 OF_A_ROW = (
     Metric("clip_cosine", "CLIP cosine", "likeness of caption and target picture"),
     Metric("clipscore", "CLIPScore", "2.5 times the cosine, not below 0"),
@@ -134,6 +150,76 @@ OF_A_ROW = (
     ),
     Metric("rouge_l", "ROUGE-L", "longest common thread of words with the true caption"),
     Metric("cider_d", "CIDEr-D", "telling words shared with the true caption"),
+    _share(
+        "entity_precision",
+        "Entity precision",
+        "of the people, things and places mentioned, those in the frame",
+        "mentions_right",
+        "mentions",
+    ),
+    _share(
+        "entity_recall",
+        "Entity recall",
+        "of those that the true caption tells, the ones mentioned",
+        "entities_found",
+        "entities",
+    ),
+    Metric(
+        "entity_f1",
+        "Entity F1",
+        "the two in one: their harmonic mean",
+        ("mentions_right", "mentions", "entities_found", "entities"),
+        f1_of,
+        style="share",
+    ),
+    _share(
+        "hallucination_rate",
+        "Hallucinations",
+        "mentions of what is neither in the frame nor in the context",
+        "mentions_nowhere",
+        "mentions",
+        higher_is_better=False,
+    ),
+    _share(
+        "thing_recall",
+        "Thing recall",
+        "of the things that the true caption tells, those mentioned",
+        "things_found",
+        "things",
+    ),
+    _share(
+        "place_recall",
+        "Place recall",
+        "of the places that the true caption tells, those mentioned",
+        "places_found",
+        "places",
+    ),
+    _share(
+        "name_precision",
+        "Name precision",
+        "of the names used, those of people in the frame",
+        "names_right",
+        "names",
+    ),
+    _share(
+        "name_recall",
+        "Name recall",
+        "of the people whom the true caption names, those named",
+        "cast_found",
+        "cast",
+    ),
+    _share(
+        "invented_names",
+        "Invented names",
+        "names of nobody in the frame or in the context",
+        "names_nowhere",
+        "names",
+        higher_is_better=False,
+    ),
+    _agreement("place", "the place"),
+    _agreement("time", "the time of day"),
+    _agreement("weather", "the weather"),
+    _agreement("action", "what is done in words"),
     Metric("distinct_1", "Distinct-1", "share of words that are not repetitions", interval=False),
     Metric(
         "distinct_2", "Distinct-2", "share of word pairs that are not repetitions", interval=False
@@ -280,7 +366,8 @@ HEADLINE = (
     "clipscore",
     *(f"clip_cosine_{row}" for row in (GROUND_TRUTH, SHUFFLED, COPY_LAST, NO_PREFIX)),
     *("lift", f"lift_{COPY_LAST}", f"lift_{NO_PREFIX}", "judge_lift"),
-    *("r1", "cider_d", "words", "distinct"),
+    *("r1", "cider_d", "entity_f1", "hallucination_rate", f"hallucination_rate_{GROUND_TRUTH}"),
+    *("thing_recall", "words", "distinct"),
     *("loss", "nll", "loss_img", "loss_align", "nll_other_prefix"),
     *("image_r1", "image_r1_copy_last", "d_accuracy_generated", "d_accuracy_shuffled"),
 )

@@ -14,8 +14,10 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import jsonl_writer, write_json
 from pipeline.common.progress import progress_bar
 from pipeline.images.pixels import LARGEST
+from pipeline.prepare.annotations import annotations
 from pipeline.prepare.examination import REASONS, Refusal, Story, examine
 from pipeline.prepare.summary import Summary
+from pipeline.stories.annotations import Annotation, writing_annotations
 from pipeline.stories.frames import content_key, writing_frames
 from pipeline.stories.origin import read_origin
 from pipeline.stories.schema import SPLITS, count_stories, image_bytes, iter_stories, story_files
@@ -31,13 +33,14 @@ Located = tuple[str, int, dict[str, Any]]  # file relative to the raw folder, ro
 def prepare(
     raw: Path,
     frames: Path,
+    annotated: Path,
     summary: Path,
     quarantine: Path,
     plots: Path,
     bad_frame: Literal["story", "cut"] = "story",
     max_megapixels: float = LARGEST,
 ) -> Summary:
-    """Check the stories of a raw folder and write the table of frames, the summary, the quarantine.
+    """Check the stories of a raw folder; write frames, annotations, summary and quarantine.
 
     Streams: what is held in memory is a few stories, and a few digests of every story. The files
     depend on the stories alone and are written in the stories' order. An id is taken by the first
@@ -46,6 +49,7 @@ def prepare(
     Args:
         raw: folder with `train/*.parquet` and perhaps `test/*.parquet`.
         frames: `FRAMES_SCHEMA` parquet, a row per frame of the stories kept.
+        annotated: `ANNOTATIONS_SCHEMA` parquet, a row per row of `frames`.
         summary: JSON, where the stories came from and the dataset table of `Summary.table`.
         quarantine: JSON lines, a row per story refused or cut: story_id, split, row (number within
             the split, from 0), kind (of `REASONS`, or `cut`), reason, detail.
@@ -59,11 +63,16 @@ def prepare(
     """
     _check_layout(raw)
     gathered = Summary()
-    with writing_frames(frames) as table, jsonl_writer(quarantine) as refuse:
+    with (
+        writing_frames(frames) as table,
+        writing_annotations(annotated) as notes,
+        jsonl_writer(quarantine) as refuse,
+    ):
         located = progress_bar(iter_stories(raw), "prepare", count_stories(raw), unit="story")
         for judged in judge(located, bad_frame, max_megapixels):
             if isinstance(judged.outcome, Story):
                 table.add(_frame_rows(judged, judged.outcome))
+                notes.add(_annotations(judged, judged.outcome))
             gathered.add(judged.split, judged.row, judged.outcome, judged.elsewhere)
             if entry := judged.complaint():
                 refuse(entry)
@@ -184,6 +193,12 @@ def _frame_rows(judged: Judged, story: Story) -> list[dict[str, Any]]:
             zip(story.captions, story.image_keys, strict=True)
         )
     ]
+
+
+def _annotations(judged: Judged, story: Story) -> list[Annotation]:
+    """Give the rows of `ANNOTATIONS_SCHEMA` for one story."""
+    text, thoughts = judged.row["story"], judged.row.get("chain_of_thought")
+    return annotations(story.story_id, story.captions, text, thoughts)
 
 
 class Identity:

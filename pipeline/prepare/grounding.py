@@ -11,7 +11,8 @@ Source of the tags: Oliveira and Martins, StoryReasoning (arXiv:2505.10292).
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 _FRAME = r"(?:image|img|frame)"
 _KIND = r"(?:image|img|frame|char|obj|lm|bg)"
@@ -39,7 +40,7 @@ _TAG = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-_NESTING = 8  # tags within the angle brackets of tags; bounded so that no text takes long
+_NESTING = 8  # tags within the angle brackets of tags, and open at a time: no text takes long
 
 # The beginning of a tag at the end of a story that was cut off in the middle of it.
 _PART_OF_KIND = "|".join(
@@ -72,10 +73,22 @@ _INVISIBLE = re.compile(
 )
 _BLANKS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols by their category, yet no ink
 
+_ID = re.compile(r"[a-z]{1,12}[\s_#-]{0,3}[0-9]{1,9}(?![0-9])", re.IGNORECASE)
+
 _RULE = "-*_=~#–—"
 _FENCE = re.compile(r"(?:`{3,}|~{3,})\s*[\w+-]{0,20}")
 _HEADING = re.compile(r"#{1,6}(?:\s|$)")
 _FRAME_LABEL = re.compile(r"[\W_]*(?:image|img|frame)[\s_#-]{0,3}[0-9]{1,9}[\W_]*", re.IGNORECASE)
+
+
+class Mention(NamedTuple):
+    """What a tag of an entity or a place stands around."""
+
+    kind: str
+    """`o` or `l`, the tag's last letter."""
+    ids: tuple[str, ...]
+    """Of the entities, in lower case, such as `char1`; none where the tag names none."""
+    text: str
 
 
 def plain_captions(given: Sequence[str | None]) -> list[str]:
@@ -118,6 +131,42 @@ def frame_captions(story: str, n_frames: int) -> list[str]:
         if 1 <= frame <= n_frames:
             texts[frame - 1].append(_without_layout(_untagged(text)))
     return [_caption(parts) for parts in texts]
+
+
+def frame_mentions(story: str, n_frames: int) -> list[list[Mention]]:
+    """Give each frame the entities and places that its tags stand around, in the text's order.
+
+    The segments are those of `frame_captions`. A tag that is not closed in its segment, or stands
+    around no words, mentions nothing.
+
+    Args:
+        story: the text with its tags.
+        n_frames: the number of the story's images.
+
+    Returns:
+        `n_frames` lists.
+    """
+    found: list[list[Mention]] = [[] for _ in range(n_frames)]
+    for frame, text in _segments(_whole(story)):
+        if 1 <= frame <= n_frames:
+            found[frame - 1].extend(_mentions(text))
+    return found
+
+
+def _mentions(text: str) -> Iterator[Mention]:
+    opened: list[re.Match[str]] = []
+    for tag in _TAG.finditer(text):
+        kind = tag["kind"].lower()
+        if kind not in "ol":
+            continue
+        if not tag["closes"]:
+            opened = [*opened[1 - _NESTING :], tag]
+        elif opened and opened[-1]["kind"].lower() == kind:
+            start = opened.pop()
+            ids = start["ids"] or start["any"] or start["sure"] or ""
+            if words := _caption([_untagged(text[start.end() : tag.start()])]):
+                named = ("".join(one.split()).lower() for one in _ID.findall(ids))
+                yield Mention(kind, tuple(named), words)
 
 
 def _caption(parts: list[str]) -> str:

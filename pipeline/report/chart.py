@@ -8,7 +8,10 @@ from pipeline.evaluation.metrics import describe
 from pipeline.evaluation.references import GROUND_TRUTH, SHUFFLED, row_name
 from pipeline.report.wording import MINUS, number
 
-CHARTED = ("clip_cosine", "judge_cosine", "r1", "rouge_l", "cider_d")
+CHARTED = (
+    *("clip_cosine", "judge_cosine", "r1", "entity_f1", "hallucination_rate"),
+    *("rouge_l", "cider_d"),
+)
 """Metrics of a row that are drawn, in this order, where they were measured."""
 MARGIN = 3.0
 """Percent of the width left free on either side, so that a dot at the end is whole."""

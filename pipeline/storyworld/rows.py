@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from typing import Any, Literal
 
 from pipeline.common.process import end_with_parent, holding_signals
-from pipeline.storyworld.drawing.pictures import draw_scene, encode_jpeg
+from pipeline.storyworld.drawing.pictures import encode_jpeg, take_picture
 from pipeline.storyworld.prose import told_story
 from pipeline.storyworld.tables import think_aloud
 
@@ -61,13 +61,14 @@ def story_row(name: str) -> Row:
     """One story, all of it drawn from its name (which becomes its `story_id`)."""
     story, text = told_story(name)
     width = random.Random(f"{name} width").choice(WIDTHS)
+    pictures = [take_picture(scene, width) for scene in story.scenes]
     return {
         "story_id": name,
         "images": [
-            {"bytes": encode_jpeg(draw_scene(scene, width)), "path": f"{name}-{i:02d}.jpg"}
-            for i, scene in enumerate(story.scenes)
+            {"bytes": encode_jpeg(picture.image), "path": f"{name}-{i:02d}.jpg"}
+            for i, picture in enumerate(pictures)
         ],
         "frame_count": len(story.scenes),
-        "chain_of_thought": think_aloud(story),
+        "chain_of_thought": think_aloud(story, pictures),
         "story": text,
     }

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,22 @@ from numpy.typing import NDArray
 from pipeline.common.errors import UserError
 from pipeline.evaluation import evaluate as evaluate_module
 from pipeline.evaluation import stories as stories_module
+from pipeline.evaluation.agreement import FIELDS
 from pipeline.evaluation.judge import Judge
 from pipeline.evaluation.metrics import HEADLINE, OF_A_ROW, OF_A_SPLIT
 from pipeline.evaluation.references import ROWS, derangement
 from pipeline.evaluation.scorer import CaptionScorer
-from tests.evaluation.conftest import GENERATE
+from tests.evaluation.conftest import GENERATE, PEOPLE, PLACES, THINGS
 from tests.oracle import cosine, token_nll
+from tests.world import jpeg, write_world
 
+OF_ANNOTATIONS = (
+    *("mentions_right", "mentions", "entities_found", "entities", "mentions_nowhere"),
+    *("things_found", "things", "places_found", "places"),
+    *("names_right", "names", "cast_found", "cast", "names_nowhere"),
+)
+OF_MENTIONS = {"entity_precision", "hallucination_rate", "name_precision", "invented_names"}
+"""What a row may lack whose captions mention nothing, or nobody by name."""
 VAL = ["s1", "s2", "s3", "s4"]
 TEST = ["s11", "s10", "s5", "s6", "s7", "s8", "s9"]
 K = 3
@@ -84,13 +95,17 @@ def test_the_files_hold_every_row_and_metric(setting: Any, made: Made) -> None:
     for split, summary in content["splits"].items():
         count = {"val": len(VAL), "test": len(TEST)}[split]
         assert metrics[split]["stories"] == summary["stories"] == count
-        optional = {"lift_low", "lift_high", "judge_lift"}  # a random judge may have no lift
+        # A random judge may have no lift, and a random decoder may mention nothing.
+        optional = {"lift_low", "lift_high", "judge_lift", "hallucination_rate"}
         names = {*HEADLINE, "stories"} - of_the_critic
         assert set(metrics[split]) - optional == names - optional
         assert list(summary["rows"]) == list(ROWS)
         for row, found in summary["rows"].items():
             own = {"finished"} if row not in ("model", "no_prefix") else set()
-            assert set(found) == {metric.name for metric in OF_A_ROW} - own
+            own |= {f"{field}_agreement" for field in FIELDS}  # five training frames are too few
+            lacks = {metric.name for metric in OF_A_ROW} - set(found)
+            assert set(found) <= {metric.name for metric in OF_A_ROW}
+            assert own <= lacks <= own | OF_MENTIONS
             assert all(list(measured) == ["value", "low", "high"] for measured in found.values())
         names = {metric.name for metric in OF_A_SPLIT} - of_the_critic
         assert set(summary["figures"]) - optional == names - optional
@@ -137,7 +152,7 @@ def test_every_prediction_is_recorded(setting: Any, made: Made) -> None:
         assert record["reference_score"] == record["scores"]["ground_truth"]
         assert list(record["metrics"]) == [
             *("clipscore", "ref_clipscore", "clip_cosine_sentences", "rank_same_story"),
-            *("rouge_l", "cider_d", "words"),
+            *("rouge_l", "cider_d", *OF_ANNOTATIONS, "words"),
         ]
     scores = [record["score"] for record in records if record["split"] == "test"]
     assert metrics["test"]["clip_cosine"] == pytest.approx(np.mean(scores), abs=2e-6)
@@ -248,6 +263,60 @@ def test_scores_equal_a_plain_implementation(setting: Any, made: Made, split: st
     lift_copy = (mean["copy_last"] - mean["shuffled"]) / span
     assert got["lift_copy_last"] == pytest.approx(lift_copy, abs=2e-3)
     assert got["distinct"] == pytest.approx(len(set(predictions.values())) / len(ids), abs=1e-6)
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_what_annotations_say_equals_a_plain_count(setting: Any, made: Made, split: str) -> None:
+    """Every word of the vocabulary that names somebody, something or some place is tagged here."""
+    named = {*PEOPLE, *THINGS, *PLACES}
+    rows = full(made)["splits"][split]["rows"]
+    for row in ROWS:
+        sums: Counter[str] = Counter()
+        for record in (r for r in made[1] if r["split"] == split):
+            target, *context = (
+                {*caption.split()} & named for caption in (record["reference"], *record["context"])
+            )
+            if not target:
+                continue
+            known = {word for f in story(setting, "s0") for word in f["caption"].split()}
+            known |= target.union(*context)
+            read = {*re.findall(r"\w+", record["captions"][row])} & named & known
+            sums.update(
+                mentions=len(read),
+                right=len(read & target),
+                nowhere=len(read - target.union(*context)),
+                told=len(target),
+                things=len(target & {*THINGS}),
+                right_things=len(read & target & {*THINGS}),
+                names=len(read & {*PEOPLE}),
+                right_names=len(read & target & {*PEOPLE}),
+            )
+        for metric, part, whole in (
+            ("entity_precision", "right", "mentions"),
+            ("entity_recall", "right", "told"),
+            ("hallucination_rate", "nowhere", "mentions"),
+            ("name_precision", "right_names", "names"),
+            ("thing_recall", "right_things", "things"),
+        ):
+            if sums[whole]:
+                expected = sums[part] / sums[whole]
+                assert rows[row][metric]["value"] == pytest.approx(expected, abs=1e-6), (
+                    row,
+                    metric,
+                )
+            else:
+                assert metric not in rows[row]
+    assert rows["ground_truth"]["entity_f1"]["value"] == 1.0
+
+
+def test_annotations_of_other_frames_are_refused_before_anything_is_written(
+    setting: Any, tmp_path: Path
+) -> None:
+    other = write_world(tmp_path / "other", {"s1": [(jpeg(0, 10, 6), "A lamp.")] * 5})
+    files = replace(setting.files, annotations=other.annotations)
+    with pytest.raises(UserError, match="annotates other frames"):
+        replace(setting, files=files).evaluate(tmp_path / "out", VAL, TEST)
+    assert not (tmp_path / "out").exists()
 
 
 def context_vectors(setting: Any, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -29,6 +29,22 @@ def columns(cosines: list[float], **others: list[float]) -> Columns:
         "rank_same_story": [1, 1, 2][:count],
         "rouge_l": [0.1] * count,
         "cider_d": [0.2] * count,
+        "mentions": [4, 2, 2][:count],
+        "mentions_right": [3, 1, 0][:count],
+        "mentions_nowhere": [1, 0, 1][:count],
+        "entities": [3, 4, 3][:count],
+        "entities_found": [3, 2, 0][:count],
+        "names": [2, 1, 1][:count],
+        "names_right": [2, 0, 0][:count],
+        "names_nowhere": [0, 0, 1][:count],
+        "things": [1, 2, 1][:count],
+        "things_found": [1, 0, 0][:count],
+        "places": [1, 1, 1][:count],
+        "places_found": [1, 1, 0][:count],
+        "cast": [2, 1, 2][:count],
+        "cast_found": [2, 0, 0][:count],
+        "place_right": [1, 0, 0][:count],
+        "place_asked": [1, 1, 1][:count],
         "distinct_1": [0.3] * count,
         "distinct_2": [0.4] * count,
         "self_bleu": [50.0] * count,
@@ -79,6 +95,16 @@ def test_a_row_by_hand() -> None:
             "bleu4": 100.0,
             "rouge_l": 0.1,
             "cider_d": 0.2,
+            "entity_precision": 4 / 8,
+            "entity_recall": 5 / 10,
+            "entity_f1": 0.5,
+            "hallucination_rate": 2 / 8,
+            "thing_recall": 1 / 4,
+            "place_recall": 2 / 3,
+            "name_precision": 2 / 4,
+            "name_recall": 2 / 5,
+            "invented_names": 1 / 4,
+            "place_agreement": 1 / 3,
             "distinct_1": 0.3,
             "distinct_2": 0.4,
             "self_bleu": 50.0,
@@ -165,7 +191,8 @@ def test_every_metric_has_words_and_unknown_ones_keep_their_name() -> None:
     for name, metric in METRICS.items():
         assert metric.title and metric.meaning, name
     assert set(HEADLINE) - set(METRICS) == {
-        f"clip_cosine_{row}" for row in ("ground_truth", "shuffled", "copy_last", "no_prefix")
+        "hallucination_rate_ground_truth",
+        *(f"clip_cosine_{row}" for row in ("ground_truth", "shuffled", "copy_last", "no_prefix")),
     }
     assert describe("lift_copy_last").title == "Lift: a copy of the last caption"
     assert describe("clip_cosine_ground_truth").title == "CLIP cosine: the true caption"

@@ -34,6 +34,7 @@ def files(setting: Any, tiny_judge: Path, tmp_path: Path, monkeypatch: pytest.Mo
     arguments = {
         "--raw": str(setting.files.raw),
         "--frames": "frames.parquet",
+        "--annotations": str(setting.files.annotations),
         "--splits": "splits.json",
         "--images": str(setting.images.folder),
         "--texts": str(setting.texts.folder),
@@ -96,6 +97,13 @@ def test_a_missing_model_is_one_sentence(files: Path) -> None:
     with pytest.raises(UserError, match=r"config\.json is missing; run dvc repro"):
         main()
     assert not (files / "metrics.json").exists()
+
+
+def test_missing_annotations_are_one_sentence(files: Path, tmp_path: Path) -> None:
+    sys.argv[sys.argv.index("--annotations") + 1] = str(tmp_path / "annotations.parquet")
+    with pytest.raises(UserError, match=r"annotations.parquet is missing; run the prepare stage"):
+        main()
+    assert not (files / "metrics.json").exists() and not (files / "eval").exists()
 
 
 def test_images_that_have_changed_are_one_sentence(files: Path, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def run(
     prepare(
         folder / "raw",
         out / "frames.parquet",
+        out / "annotations.parquet",
         out / "summary.json",
         out / "quarantine.jsonl",
         out / "plots",

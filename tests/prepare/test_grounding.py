@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.prepare.grounding import frame_captions, has_frame_tags, plain_captions
+from pipeline.prepare.grounding import (
+    Mention,
+    frame_captions,
+    frame_mentions,
+    has_frame_tags,
+    plain_captions,
+)
 
 
 def test_a_story_as_the_dataset_writes_it() -> None:
@@ -296,6 +302,7 @@ HOSTILE = [
         "gdo char1 ",
         "image1 ",
     ),
+    *("<gdo c1>a", "</gdo>a", "<gdo c1><gdl b1>a</gdo>"),
     *("<gdo a a a a a a a a", "<gdo" + " " * 50, " \n", "`", "* ", "#", "\0"),
 ]
 
@@ -305,7 +312,8 @@ HOSTILE = [
 def test_hostile_text_ends_like_any_other(text: str, opening: str) -> None:
     """Backtracking that grew with the square of its length would take hours."""
     for ending in ("", "x"):
-        assert len(frame_captions(opening + text * (200_000 // len(text)) + ending, 5)) == 5
+        story = opening + text * (200_000 // len(text)) + ending
+        assert len(frame_captions(story, 5)) == len(frame_mentions(story, 5)) == 5
 
 
 SEEN = st.text(st.characters(exclude_categories=["C", "M"]))
@@ -322,3 +330,61 @@ def test_captions_given_one_by_one_come_out_to_the_letter(given: list[str]) -> N
 @pytest.mark.parametrize("blank", [None, "", " \n", "\u200b\0"])
 def test_what_shows_nothing_is_no_caption_where_it_is_given_either(blank: str | None) -> None:
     assert plain_captions([blank, "A\u200bnn\0walks\u202e"]) == ["", "Ann walks"]
+
+
+def test_mentions_as_the_dataset_tags_them() -> None:
+    story = """<gdi image1>
+    <gdo char1 char2>Ann and Bo</gdo> <gda char1>enter</gda> <gdl bg1 lm1>the hall</gdl> with
+    <gdo OBJ3>a lamp</gdo>.
+    </gdi>
+    <gdi image2><gdo char1>She</gdo> falls.</gdi>"""
+    assert frame_mentions(story, 3) == [
+        [
+            Mention("o", ("char1", "char2"), "Ann and Bo"),
+            Mention("l", ("bg1", "lm1"), "the hall"),
+            Mention("o", ("obj3",), "a lamp"),
+        ],
+        [Mention("o", ("char1",), "She")],
+        [],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "mentions"),
+    [
+        pytest.param("<gdo char1>Ann walks", [], id="never closed"),
+        pytest.param("Ann</gdo> walks", [], id="never opened"),
+        pytest.param("<gdo char1> </gdo>", [], id="no words"),
+        pytest.param("<gdo>Ann</gdo>", [("Ann", ())], id="no id"),
+        pytest.param("<gdo the woman>Ann</gdo>", [("Ann", ())], id="words for ids"),
+        pytest.param("<GDO Char 1>Ann</GdO>", [("Ann", ("char1",))], id="upper case"),
+        pytest.param("<gdo char1>A</gdl>nn</gdo>", [("Ann", ("char1",))], id="another's closing"),
+        pytest.param(
+            "<gdo char1>Ann's <gdo obj2>lamp</gdo></gdo>",
+            [("lamp", ("obj2",)), ("Ann's lamp", ("char1",))],
+            id="nested",
+        ),
+        pytest.param(
+            "<gdo char1><gda char1>Ann walks</gda></gdo>", [("Ann walks", ("char1",))], id="action"
+        ),
+    ],
+)
+def test_mentions_of_broken_tags(text: str, mentions: list[tuple[str, tuple[str, ...]]]) -> None:
+    (found,) = frame_mentions(f"<gdi image1>{text}</gdi>", 1)
+    assert [(mention.text, mention.ids) for mention in found] == mentions
+
+
+PARTS = st.sampled_from(
+    "<gdi image1>;<gdi image2>;</gdi>;<gdo char1>;<gdo obj;<gdl bg1 lm1>;<gda char1>;</gdo>;</gdl>;"
+    "</gda>;</gdo;Ann;the hall; ;\n;>;<;# Dusk\n".split(";")
+)
+
+
+@given(st.lists(PARTS | st.text(), max_size=40).map("".join))
+def test_mentions_of_any_text_are_words_without_tags(story: str) -> None:
+    mentions = frame_mentions(story, 2)
+    assert len(mentions) == 2
+    for mention in (each for frame in mentions for each in frame):
+        assert mention.text == " ".join(mention.text.split()) != ""
+        assert not RESIDUE.search(mention.text)
+        assert all(re.fullmatch(r"[a-z]+[_#-]?[0-9]+", one) for one in mention.ids)

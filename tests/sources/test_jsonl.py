@@ -84,8 +84,8 @@ def test_any_caption_comes_out_of_prepare_as_it_went_in(folder: Path, texts: lis
     story = line("s", *(("p/0.jpg", text) for text in texts))
     path, out = write_lines(folder / "x.jsonl", story), folder.parent / "out"
     write_stories(jsonl_stories(str(path)).rows["train"](), out / "raw" / "train")
-    written = (out / name for name in ("frames.parquet", "summary.json", "refused.jsonl", "plots"))
-    prepare(out / "raw", *written)
+    names = ("frames.parquet", "annotations.parquet", "summary.json", "refused.jsonl", "plots")
+    prepare(out / "raw", *(out / name for name in names))
     captions = read_frames(out / "frames.parquet", ["caption"])["caption"].to_pylist()
     assert captions == [" ".join(text.split()) for text in texts]
 

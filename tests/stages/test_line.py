@@ -19,15 +19,16 @@ ROOT = Path(__file__).parents[2]
 LINE = """
 check
 download --out raw
-prepare --raw raw --frames frames.parquet --summary summary.json --quarantine refused.jsonl \
---plots plots
+prepare --raw raw --frames frames.parquet --annotations annotations.parquet \
+--summary summary.json --quarantine refused.jsonl --plots plots
 split --frames frames.parquet --out splits.json
 embed image --raw raw --frames frames.parquet --out images
 embed text --frames frames.parquet --out texts
 train INPUTS --out baseline --live live
 captions INPUTS --model baseline --out captions.h5
 adversarial INPUTS --captions captions.h5 --model baseline --out final --live live-adversarial
-evaluate INPUTS --raw raw --model final --metrics metrics.json --card card.md --out eval
+evaluate INPUTS --annotations annotations.parquet --raw raw --model final \
+--metrics metrics.json --card card.md --out eval
 report --eval eval --raw raw --metrics metrics.json --out report
 """.replace("INPUTS", "--frames frames.parquet --splits splits.json --images images --texts texts")
 

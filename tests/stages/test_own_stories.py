@@ -94,6 +94,10 @@ def test_stories_of_ones_own_train_and_evaluate_a_model(
     summary = read_json(tmp_path / "summary.json")
     assert summary["kept"] == {"train": 20, "test": 3}
     assert read_json(tmp_path / "metrics.json")["test"]["stories"] == 3
+    rows = read_json(tmp_path / "eval/metrics_full.json")["splits"]["test"]["rows"]
+    assert "rouge_l" in rows["model"] and "entity_f1" not in rows["model"], (
+        "nobody said who is there"
+    )
     predictions = (tmp_path / "eval/predictions.jsonl").read_text("utf-8").splitlines()
     for record in map(json.loads, predictions):
         captions = STORIES[record["story_id"].removeprefix("test/")]

@@ -21,6 +21,7 @@ SetParams = Callable[..., None]
 
 PREPARE = (
     "prepare --raw data/raw --frames data/stories/frames.parquet "
+    "--annotations data/stories/annotations.parquet "
     "--summary data/stories/summary.json --quarantine data/stories/quarantine.jsonl "
     "--plots data/stories/plots"
 ).split()

@@ -16,6 +16,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.parquet import open_parquet, writing_parquet
 from pipeline.features.sources import stream_captions, stream_images
 from pipeline.images.reader import Place, read_pictures
+from pipeline.stories.annotations import iter_annotations
 from pipeline.stories.frames import read_frames
 from pipeline.stories.schema import STORY_SCHEMA, iter_file, iter_stories
 from tests.damage import damaged
@@ -24,6 +25,7 @@ from tests.world import write_world
 
 ROWS = [story_row(f"s{n}", n_frames=2) for n in range(3)]
 FRAMES = "stories/frames.parquet"
+ANNOTATIONS = "stories/annotations.parquet"
 Read = Callable[[Path], Any]
 
 
@@ -47,6 +49,10 @@ def pictures(folder: Path) -> list[bytes]:
     return [image.tobytes() for image in read_pictures(folder / "raw", places)]
 
 
+def annotated(folder: Path) -> Any:
+    return [b.to_pylist() for b in iter_annotations(folder / ANNOTATIONS, ["s0", "s2"])]
+
+
 RAW_READERS: dict[str, Read] = {
     "prepare": lambda folder: list(iter_stories(folder / "raw")),
     "embed": embedded_images,
@@ -64,6 +70,7 @@ READERS = [
         for name, read in RAW_READERS.items()
     ),
     *(pytest.param(FRAMES, read, id=f"frames, {name}") for name, read in FRAMES_READERS.items()),
+    pytest.param(ANNOTATIONS, annotated, id="annotations"),
 ]
 
 

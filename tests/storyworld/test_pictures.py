@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.storyworld import world
-from pipeline.storyworld.drawing.pictures import draw_scene, encode_jpeg
+from pipeline.storyworld.drawing.pictures import draw_scene, encode_jpeg, take_picture
 from pipeline.storyworld.world import Person, Scene
 
 ANNA = Person("Anna", "female", "baker", "grown", "brown", "long", "light", "coat", "red")
@@ -168,3 +168,37 @@ def test_a_picture_higher_than_wide_is_refused() -> None:
 
 def test_other_heights_keep_the_layout() -> None:
     assert draw_scene(SCENE, 800, 480).size == (800, 480)
+
+
+@pytest.mark.parametrize("height", [240, 480])
+@pytest.mark.parametrize("action", world.ACTIONS)
+def test_boxes_are_where_people_and_the_thing_are_drawn(action: str, height: int) -> None:
+    """A box holds all that changes with a person's looks, and is not much larger: only trousers
+    and shoes are the same on everyone."""
+    scene = replace(SCENE, action=action)
+    looks = {"skin": "tan", "colour": "green", "hair_colour": "blond"}
+    for name, person in (("subject", ANNA), ("companion", BEN)):
+        first = take_picture(scene, 2 * height, height)
+        other = replace(scene, **{name: replace(person, **looks)})
+        second = take_picture(other, 2 * height, height)
+        difference = np.abs(np.asarray(first.image, int) - np.asarray(second.image, int))
+        rows, columns = np.nonzero(difference.max(axis=2) > 8)
+        left, top, right, bottom = getattr(first, name)
+        assert left - 3 <= columns.min() and columns.max() <= right + 3
+        assert top - 3 <= rows.min() and rows.max() <= bottom + 3
+        assert np.ptp(columns) > (right - left) / 2 and np.ptp(rows) > (bottom - top) / 2
+
+
+def test_whoever_a_close_shot_leaves_out_has_no_box() -> None:
+    assert take_picture(replace(SCENE, shot="close"), 420).companion is None
+    assert take_picture(replace(SCENE, companion=None), 420).companion is None
+
+
+@given(scene=scenes)
+@settings(max_examples=30)
+def test_every_box_lies_in_the_picture(scene: Scene) -> None:
+    picture = take_picture(scene, 420)
+    for box in (picture.subject, picture.companion, picture.thing):
+        if box is not None:
+            left, top, right, bottom = box
+            assert 0 <= left < right <= 420 and 0 <= top < bottom <= 240

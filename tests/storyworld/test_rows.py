@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 
 import pyarrow as pa
 from PIL import Image
@@ -38,6 +39,11 @@ def test_the_chain_of_thought_has_its_tables() -> None:
         assert f"## Image {i}\n" in row["chain_of_thought"]
     for heading in ("### Characters", "### Objects", "### Setting", "## Narrative Structure"):
         assert heading in row["chain_of_thought"]
+    boxes = re.findall(r"\| (\d+),(\d+),(\d+),(\d+) \|\n", row["chain_of_thought"])
+    assert len(boxes) >= 3 * row["frame_count"], "of a person, a thing and a place at least"
+    width, height = Image.open(io.BytesIO(row["images"][0]["bytes"])).size
+    for left, top, right, bottom in (map(int, box) for box in boxes):
+        assert 0 <= left < right <= width and 0 <= top < bottom <= height
 
 
 def test_a_seed_gives_the_same_bytes_in_another_process() -> None:

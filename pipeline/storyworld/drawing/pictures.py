@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from PIL import Image, ImageDraw
@@ -19,7 +19,7 @@ from pipeline.storyworld.drawing.figures import paint_person, person_shapes
 from pipeline.storyworld.drawing.light import INK, light_of, mix
 from pipeline.storyworld.drawing.poses import POSES, Pose
 from pipeline.storyworld.drawing.props import HANDLING, paint_icon, paint_thing
-from pipeline.storyworld.drawing.shapes import Place, Point, placer
+from pipeline.storyworld.drawing.shapes import Box, Place, Point, box_of, placer
 from pipeline.storyworld.drawing.stage import OVERSIZE, Stage
 from pipeline.storyworld.drawing.weather import (
     draw_entry,
@@ -44,8 +44,24 @@ TOP = 4.0
 CORNERS = 68.0  # what is at hand keeps below this, clear of the signboard
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A scene as it was drawn, and where in it people and the thing at hand are to be seen."""
+
+    image: Image.Image
+    subject: Box
+    companion: Box | None
+    """None where there is none, or where the shot leaves them out."""
+    thing: Box
+
+
 def draw_scene(scene: Scene, width: int, height: int = 240) -> Image.Image:
-    """Draw a scene as an RGB picture of `width` x `height` pixels.
+    """Draw a scene as an RGB picture; see `take_picture`."""
+    return take_picture(scene, width, height).image
+
+
+def take_picture(scene: Scene, width: int, height: int = 240) -> Picture:
+    """Draw a scene as an RGB picture of `width` x `height` pixels, and say what is where.
 
     Raises KeyError for an attribute outside the vocabulary and ValueError for a picture that is
     narrower than high (the central square would not fit).
@@ -65,9 +81,10 @@ def draw_scene(scene: Scene, width: int, height: int = 240) -> Image.Image:
         if scene.omen is not None:
             draw_omen(stage, scene.omen)
         _weather_behind(stage)
+    companion = None
     if scene.companion is not None and scene.shot != "close":
-        _companion(stage, scene)
-    _subject(stage, scene)
+        companion = _companion(stage, scene)
+    subject, thing = _subject(stage, scene)
     if scene.sign is not None:
         _signboard(stage, scene.sign)
     if not indoors and scene.weather == "rain":
@@ -75,7 +92,26 @@ def draw_scene(scene: Scene, width: int, height: int = 240) -> Image.Image:
     elif not indoors and scene.weather == "snow":
         draw_flakes(stage, 22)
     image = stage.image.reduce(OVERSIZE)
-    return image if image.size == (width, height) else image.resize((width, height))
+    if image.size != (width, height):
+        image = image.resize((width, height))
+    return Picture(
+        image,
+        subject=_seen(subject, stage, image),
+        companion=None if companion is None else _seen(companion, stage, image),
+        thing=_seen(thing, stage, image),
+    )
+
+
+def _seen(box: Box, stage: Stage, image: Image.Image) -> Box:
+    """A box of the stage in whole pixels of the picture, as far as it lies within."""
+    scale = image.width / stage.image.width
+    left, top, right, bottom = (scale * edge for edge in box)
+    return (
+        max(math.floor(left), 0),
+        max(math.floor(top), 0),
+        min(math.ceil(right), image.width),
+        min(math.ceil(bottom), image.height),
+    )
 
 
 def encode_jpeg(image: Image.Image) -> bytes:
@@ -123,17 +159,17 @@ def _board(prop: str, time: str) -> tuple[Image.Image, Image.Image]:
     return board, outline
 
 
-def _companion(stage: Stage, scene: Scene) -> None:
+def _companion(stage: Stage, scene: Scene) -> Box:
     assert scene.companion is not None
     height = 88.0 if scene.shot == "wide" else 104.0
     ground = GROUND[scene.shot] - (26.0 if scene.shot == "wide" else 20.0)
     foot = stage.frame(94 + stage.rng.uniform(-4, 4), ground)
     _shadow(stage, foot, 26)
     size = height * OVERSIZE
-    for shapes in person_shapes(
-        scene.companion, POSES["stand"], "happy", foot, size, True, stage.light
-    ):
+    layers = person_shapes(scene.companion, POSES["stand"], "happy", foot, size, True, stage.light)
+    for shapes in layers:
         paint_person(stage.draw, shapes, stage.light, size)
+    return box_of([*layers[0], *layers[1]])
 
 
 def _shadow(stage: Stage, foot: Point, half: float) -> None:
@@ -147,8 +183,8 @@ def _shadow(stage: Stage, foot: Point, half: float) -> None:
     stage.draw.ellipse((x - half, y - half * 0.16, x + half, y + half * 0.16), fill=fill)
 
 
-def _subject(stage: Stage, scene: Scene) -> None:
-    """The main figure with the thing at hand, fitted into the central square."""
+def _subject(stage: Stage, scene: Scene) -> tuple[Box, Box]:
+    """The main figure with the thing at hand, fitted into the central square; their boxes."""
     pose, handling = POSES[scene.action], HANDLING[scene.prop]
     height, thing = FIGURE[scene.shot], THING[scene.shot]
     ground = GROUND[scene.shot]
@@ -176,8 +212,11 @@ def _subject(stage: Stage, scene: Scene) -> None:
         scene.subject, pose, scene.mood, foot, size, scene.facing_left, stage.light
     )
     paint_person(stage.draw, below, stage.light, size)
-    paint_thing(stage.draw, scene.prop, centre, length, stage.light, angle, scene.facing_left)
+    held = paint_thing(
+        stage.draw, scene.prop, centre, length, stage.light, angle, scene.facing_left
+    )
     paint_person(stage.draw, above, stage.light, size, halo=False)
+    return box_of([*below, *above]), held
 
 
 def _thing_centre(

@@ -13,6 +13,7 @@ from PIL import ImageDraw
 
 from pipeline.storyworld.drawing.light import INK, Colour, Light
 from pipeline.storyworld.drawing.shapes import (
+    Box,
     Disc,
     Limb,
     Place,
@@ -20,6 +21,7 @@ from pipeline.storyworld.drawing.shapes import (
     Poly,
     Shape,
     arc,
+    box_of,
     paint,
     placer,
 )
@@ -254,9 +256,11 @@ def paint_thing(
     light: Light,
     angle: float = 0.0,
     flip: bool = False,
-) -> None:
-    """Paint a thing with outline and halo."""
-    paint(draw, thing_shapes(prop, centre, size, angle, flip), INK, 2.6, light.halo, 2.6)
+) -> Box:
+    """Paint a thing with outline and halo; gives the box around it."""
+    shapes = thing_shapes(prop, centre, size, angle, flip)
+    paint(draw, shapes, INK, 2.6, light.halo, 2.6)
+    return box_of(shapes)
 
 
 def paint_icon(draw: ImageDraw.ImageDraw, prop: str, centre: Point, size: float) -> None:

@@ -16,6 +16,8 @@ from PIL import ImageDraw
 from pipeline.storyworld.drawing.light import Colour
 
 Point = tuple[float, float]
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,11 @@ class Limb:
             for x, y in points if len(points) < 5 else (points[0], points[-1]):
                 draw.ellipse((x - half, y - half, x + half, y + half), fill=fill)
 
+    @property
+    def bounds(self) -> Box:
+        """Around the fill, without outline and halo."""
+        return around(self.points, self.width / 2, self.width / 2)
+
 
 @dataclass(frozen=True, slots=True)
 class Poly:
@@ -55,6 +62,11 @@ class Poly:
             for x, y in points if grow > 4 and len(points) < 9 else ():
                 draw.ellipse((x - grow, y - grow, x + grow, y + grow), fill=fill)
 
+    @property
+    def bounds(self) -> Box:
+        """Around the fill, without outline and halo."""
+        return around(self.points)
+
 
 @dataclass(frozen=True, slots=True)
 class Disc:
@@ -71,9 +83,26 @@ class Disc:
         (x, y), rx, ry = self.centre, self.rx + grow, self.ry + grow
         draw.ellipse((x - rx, y - ry, x + rx, y + ry), fill=fill)
 
+    @property
+    def bounds(self) -> Box:
+        """Around the fill, without outline and halo."""
+        return around([self.centre], self.rx, self.ry)
+
 
 Shape = Limb | Poly | Disc
 Place = Callable[[float, float], Point]
+
+
+def around(points: Iterable[Point], beside: float = 0.0, above: float = 0.0) -> Box:
+    """The box around points, so many pixels larger on either side, above and below."""
+    xs, ys = zip(*points, strict=True)
+    return min(xs) - beside, min(ys) - above, max(xs) + beside, max(ys) + above
+
+
+def box_of(shapes: Iterable[Shape]) -> Box:
+    """The box around shapes."""
+    boxes = [shape.bounds for shape in shapes]
+    return around([corner for box in boxes for corner in (box[:2], box[2:])])
 
 
 def paint(

@@ -49,7 +49,7 @@ def evaluate(inputs: Inputs, raw: Path, model: Path, metrics: Path, card: Path, 
         Subject(
             generator=generator,
             prompts=load_prompts(generator.config),
-            scorer=CaptionScorer(clip, prefix),
+            scorer=CaptionScorer(clip.of_whole_captions(), prefix),
             judge=judge,
             discriminator=discriminator,
             generate=params.generate,

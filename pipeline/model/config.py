@@ -70,6 +70,8 @@ class Encoder(BaseModel):
     """How a picture became square: crop, pad or squash."""
     text_overflow: str
     """What became of long captions: truncate or chunks."""
+    max_words: int | None
+    """Opening words that were read of a caption; None for all."""
     image_fingerprint: str
     """SHA-256 of all that an image's embedding depends on; see `FrozenClip.fingerprint`."""
     text_fingerprint: str
@@ -84,6 +86,7 @@ class Encoder(BaseModel):
             precision=images["precision"],
             image_fit=images["image_fit"],
             text_overflow=texts["text_overflow"],
+            max_words=texts.get("max_words"),
             image_fingerprint=images["fingerprint"],
             text_fingerprint=texts["fingerprint"],
         )

@@ -16,7 +16,8 @@ POSITION_STD = 0.5
 class FusionEncoder(nn.Module):
     """`z = mean_pool(Transformer(project([image; text]) + position))`.
 
-    - image and text embedding of a frame are concatenated and projected together;
+    - image and text embedding of a frame are concatenated and projected together, a ReLU behind
+      it by parameter;
     - position embeddings are learned, and a parameter switches them off: the pooled vector of a
       Transformer without them does not depend on the order of its frames;
     - pre-norm Transformer with GELU, layer norm at the end.
@@ -27,6 +28,7 @@ class FusionEncoder(nn.Module):
         fusion = config.fusion
         self.dims = (config.dim_image, config.dim_text)
         self.project = nn.Linear(config.dim_image + config.dim_text, fusion.d_model)
+        self.activation = nn.ReLU() if fusion.projection == "relu" else nn.Identity()
         self.position: nn.Parameter | None = None
         if fusion.position_embeddings:
             self.position = nn.Parameter(POSITION_STD * torch.randn(config.k, fusion.d_model))
@@ -51,7 +53,7 @@ class FusionEncoder(nn.Module):
         # Unit-norm vectors have components of 1/sqrt(D): bring them to unit variance, on which
         # the usual initialisation of a Linear rests.
         scaled = [x * dim**0.5 for x, dim in zip((images, texts), self.dims, strict=True)]
-        tokens = self.project(torch.cat(scaled, dim=-1))  # [B, K, d_model]
+        tokens = self.activation(self.project(torch.cat(scaled, dim=-1)))  # [B, K, d_model]
         if self.position is not None:
             tokens = tokens + self.position
         positions = self.transformer(self.drop(tokens))
@@ -61,8 +63,8 @@ class FusionEncoder(nn.Module):
 class EmbeddingHead(nn.Module):
     """MLP from the pooled context to a unit-norm embedding.
 
-    The generator has two: one for the target's image embedding, one for its caption's text
-    embedding. CLIP's image and text embeddings lie in different cones, so that one head drawn
+    The generator has two by default: one for the target's image embedding, one for its caption's
+    text embedding. CLIP's image and text embeddings lie in different cones, so that one head drawn
     towards both ends near the text and far from the image.
     """
 

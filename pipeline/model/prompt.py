@@ -10,7 +10,7 @@ frame to be written::
 The target starts with a space and is cut from the encoding of the two together, so that its first
 token is the one that stands there in running text: byte-level BPE reads `Anna` and ` Anna` as
 different tokens, and others put a space of their own before any text that stands alone. It ends
-with end-of-text when it fits.
+with end-of-text when it fits, unless `prompt.end_of_text` says otherwise.
 
 What the tokenizer puts before every text, as a beginning-of-text token, is no part of the prompt:
 it stands before the decoder's prefix (`PromptBuilder.opening`).
@@ -106,13 +106,17 @@ class PromptBuilder:
         return kept
 
     def target_ids(self, caption: str, prompt_tokens: int = 0) -> list[int]:
-        """Token ids of the target after a prompt of `prompt_tokens`, end-of-text last if it fits.
+        """Token ids of the target after a prompt of `prompt_tokens`, end-of-text last if it is
+        wanted and fits.
 
         At most `max_target_tokens` long, end-of-text included, and never empty.
         """
         room = self.params.max_sequence_tokens - prompt_tokens
         limit = max(1, min(self.params.max_target_tokens, room))
-        return [*self._continuation(target_text(caption)), self.eos_id][:limit]
+        ids = self._continuation(target_text(caption))
+        if self.params.end_of_text or not ids:
+            ids = [*ids, self.eos_id]
+        return ids[:limit]
 
     def example_ids(self, captions: Sequence[str], target: str) -> tuple[list[int], list[int]]:
         """(prompt ids, target ids) of one training example."""

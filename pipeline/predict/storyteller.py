@@ -222,7 +222,12 @@ def load_clip(encoder: Encoder, model: str) -> FrozenClip:
     Raises UserError if it is not the one that the generator was trained on.
     """
     clip = FrozenClip.load(
-        model, encoder.revision, encoder.precision, encoder.image_fit, encoder.text_overflow
+        model,
+        encoder.revision,
+        encoder.precision,
+        encoder.image_fit,
+        encoder.text_overflow,
+        max_words=encoder.max_words,
     )
     trained_on = (encoder.image_fingerprint, encoder.text_fingerprint)
     if (clip.fingerprint("image"), clip.fingerprint("text")) != trained_on:

@@ -87,6 +87,13 @@ def test_end_of_text_only_where_the_target_fits() -> None:
     assert builder.target_ids("abcd") == [ord(c) for c in " abcd"]
 
 
+def test_without_end_of_text_the_target_is_its_words_alone() -> None:
+    settings = params(target=5).model_copy(update={"end_of_text": False})
+    builder = PromptBuilder(Letters(), settings)
+    assert builder.target_ids("abc") == [ord(c) for c in " abc"]
+    assert builder.target_ids("abcde") == [ord(c) for c in " abcd"]
+
+
 def test_a_long_pair_loses_the_end_of_the_target() -> None:
     builder = PromptBuilder(Letters(), params(sequence=60))
     prompt, target = builder.example_ids(["x" * 25], "y" * 50)

@@ -52,7 +52,7 @@ def test_params_do_not_change():
 def test_round_trip_through_plain_values():
     params = load_params(SHIPPED)
     plain = params.model_dump()
-    assert set(plain["loss"]) == {"alpha", "lambda"}
+    assert set(plain["loss"]) == {"alpha", "lambda", "image", "align"}
     assert check_params(plain, "copy") == params
 
 
@@ -71,7 +71,8 @@ def test_a_group_can_be_made_in_code():
         (
             "loss:",
             "lose:",
-            "lose (value {'alpha': 0.5, 'lambda': 0.5}) is not a known key; did you mean loss?",
+            "lose (value {'alpha': 0.5, 'lambda': 0.5, 'image': 'contrastive', 'al...) is not a "
+            "known key; did you mean loss?",
         ),
         (
             "seed: 0",
@@ -220,7 +221,10 @@ def test_any_value_at_any_key_is_taken_or_explained(path, value):
 
 
 def test_a_stage_that_asks_for_some_groups_can_read_no_others() -> None:
-    params = Params().only("seed", "loss")
-    assert params.model_dump(mode="json") == {"seed": 0, "loss": {"alpha": 0.5, "lambda": 0.5}}
+    params = Params().only("seed", "split")
+    assert params.model_dump(mode="json") == {
+        "seed": 0,
+        "split": {"test": "official", "val_fraction": 0.1},
+    }
     with pytest.raises(AttributeError):
         _ = params.train

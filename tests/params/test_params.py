@@ -152,6 +152,20 @@ def test_an_impossible_combination_is_one_sentence(edited, old, new, said):
     assert all(part in message for part in said), message
 
 
+@pytest.mark.parametrize("signal", ["text", "both", "embedding", "none"])
+def test_captions_are_compared_with_others_of_their_story(signal: str) -> None:
+    plain = load_params(SHIPPED).model_dump()
+    plain["gan"] |= {"signal": signal}
+    plain["gan"]["cache"]["samples_per_story"] = 1
+    check_params(plain, "params.yaml")  # the variant none samples nothing
+    plain["gan"]["variant"] = "cached"
+    if signal in ("embedding", "none"):
+        assert check_params(plain, "params.yaml").gan.cache.samples_per_story == 1
+        return
+    with pytest.raises(UserError, match=rf"samples_per_story is 1, but gan\.signal {signal}"):
+        check_params(plain, "params.yaml")
+
+
 def test_no_test_stories_needs_a_carved_split():
     plain = load_params(SHIPPED).model_dump()
     plain["dataset"] |= {"source": "parquet", "parquet": {"train": "mine/*.parquet", "test": None}}

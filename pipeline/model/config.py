@@ -36,9 +36,14 @@ class GeneratorConfig(BaseModel):
     `PretrainedFolder.digest`); None before that."""
 
     @property
+    def frames(self) -> int:
+        """Frames of the context that the encoder reads."""
+        return self.k if self.fusion.frames == "all" else 1
+
+    @property
     def prefix_tokens(self) -> int:
         """Embeddings in front of the prompt, P."""
-        return self.decoder.n_prefix + (self.k if self.decoder.frame_prefix else 0)
+        return self.decoder.n_prefix + (self.frames if self.decoder.frame_prefix else 0)
 
     def at(self, decoder: str) -> "GeneratorConfig":
         """The same with its language model somewhere else; its digest has to be the same."""

@@ -78,6 +78,10 @@ class FusionParams(Group):
     """Attention heads per layer; divides `d_model`."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Dropout probability in the fusion Transformer; from 0, below 1."""
+    frames: Literal["all", "last"] = "all"
+    """Frames of the context that it reads: all K, or the last alone."""
+    modalities: Literal["both", "image"] = "both"
+    """What it reads of a frame: embeddings of image and caption, or of the image alone."""
     position_embeddings: bool = True
     """Whether the model is told the order of the context frames."""
     projection: Literal["linear", "relu"] = "linear"
@@ -125,8 +129,9 @@ class DecoderParams(Group):
 class PromptParams(Group):
     """`prompt`: what the language model is given in words."""
 
-    words_per_caption: Count = 25
-    """Opening words of each context caption that stand in the prompt. 1 or more."""
+    words_per_caption: CountOrZero = 25
+    """Opening words of each context caption that stand in the prompt; 0 leaves the captions out,
+    and the prompt is a line number alone."""
     max_target_tokens: Count = 128
     """Target tokens that are trained on, end-of-text included; below `max_sequence_tokens`."""
     end_of_text: bool = True

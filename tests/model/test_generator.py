@@ -86,6 +86,28 @@ def test_a_relu_leaves_nothing_below_zero(
     assert bool((seen[0] >= 0).all()) is (projection == "relu")
 
 
+@pytest.mark.parametrize("frame_prefix", [True, False])
+def test_what_is_not_to_be_read_changes_nothing(
+    make_config: Make, contexts: Contexts, frame_prefix: bool
+) -> None:
+    def encoded(fusion: dict[str, str], images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+        config = make_config(fusion=fusion, decoder={"frame_prefix": frame_prefix})
+        generator = tiny_generator(config).eval()
+        prefix = generator.encode(images, texts).prefix
+        assert prefix.shape[1] == config.prefix_tokens
+        return prefix
+
+    images, texts = contexts
+    last = {"frames": "last"}
+    earlier = torch.cat([images.flip(0)[:, :-1], images[:, -1:]], dim=1)
+    assert torch.equal(encoded(last, images, texts), encoded(last, earlier, texts))
+    assert not torch.equal(encoded({}, images, texts), encoded({}, earlier, texts))
+    image = {"modalities": "image"}
+    assert torch.equal(encoded(image, images, texts), encoded(image, images, texts.flip(0)))
+    assert not torch.equal(encoded({}, images, texts), encoded({}, images, texts.flip(0)))
+    assert not torch.equal(encoded(last, images, texts), encoded(last, images.flip(1), texts))
+
+
 def _total_loss(generator: StoryGenerator, contexts: Contexts, tokens: Tokens) -> torch.Tensor:
     encoded = generator.encode(*contexts)
     nll = generator.caption_nll(encoded.prefix, tokens).sum()

@@ -49,6 +49,13 @@ def test_the_form() -> None:
     assert target_text("He smiles.") == " He smiles."
 
 
+def test_a_prompt_without_captions_is_a_number() -> None:
+    builder = PromptBuilder(Letters(), params(words=0))
+    prompt, target = builder.example_ids(["Anna looks up", "Bram waits"], "abc")
+    assert "".join(map(chr, prompt)) == "1."
+    assert target == [ord(c) for c in " abc"] + [0]
+
+
 def test_imports_no_torch() -> None:
     code = "import sys, pipeline.model.prompt; sys.exit('torch' in sys.modules)"
     assert python("-c", code).returncode == 0

@@ -160,7 +160,7 @@ def evaluate_split(
         with progress_bar(
             desc=f"{split} captions", total=len(GENERATED) * len(chunk.place), unit="caption"
         ) as bar:
-            written = _write_captions(subject, chunk, bar.update)
+            written = _write_captions(subject, chunk, nearest, bar.update)
         captions = _all_rows(chunk, written, nearest)
         with progress_bar(desc=f"{split} scores", total=None, unit="text") as bar:
             rows = score_rows(
@@ -191,11 +191,25 @@ def evaluate_split(
 
 
 def _write_captions(
-    subject: Subject, stories: SplitStories, progress: Callable[[int], object]
+    subject: Subject,
+    stories: SplitStories,
+    nearest: list[str] | None,
+    progress: Callable[[int], object],
 ) -> dict[str, list[Caption]]:
-    """What the decoder writes for each story, with the prefix and without it."""
+    """What the decoder writes for each story, with the prefix and without it; or in the place of
+    the former, by `generate.strategy`, what is looked up: `nearest`, of the whole split."""
     contexts = stories.windows.contexts()
-    return {
+    looked_up: dict[str, list[Caption]] = {}
+    if subject.generate.strategy == "retrieve":
+        if nearest is None:
+            raise UserError(
+                "generate.strategy is retrieve, but no training story is left to take captions "
+                "from: use more stories, or take another strategy"
+            )
+        texts = [nearest[i] for i in stories.place.tolist()]
+        looked_up[MODEL] = [Caption([], True, [], text) for text in texts]
+        progress(len(texts))
+    return looked_up | {
         row: generate_captions(
             subject.generator,
             subject.prompts,
@@ -206,6 +220,7 @@ def _write_captions(
             progress=progress,
         )
         for row in GENERATED
+        if row not in looked_up
     }
 
 

@@ -191,8 +191,9 @@ class TrainParams(Group):
 class GenerateParams(Group):
     """`generate`: how captions are decoded."""
 
-    strategy: Literal["greedy", "nucleus"] = "greedy"
-    """Most likely token each time, or a draw from the smallest set that holds `top_p`."""
+    strategy: Literal["greedy", "nucleus", "retrieve"] = "greedy"
+    """Most likely token each time; a draw from the smallest set that holds `top_p`; or nothing is
+    written, and the training caption nearest to the predicted text embedding is taken."""
     max_new_tokens: Count = 128
     """Longest caption, tokens. 1 or more."""
     temperature: Annotated[float, Field(ge=0.001)] = 1.0

@@ -79,10 +79,17 @@ class Storyteller:
                 was trained; with other weights than those they are refused.
 
         Raises:
-            UserError: a file is missing or damaged, or a backbone is not the one that the model was
-                trained with.
+            UserError: a file is missing or damaged, a backbone is not the one that the model was
+                trained with, or the model looks its captions up.
         """
         folder = fetch_model(model, revision)
+        generate = read_generate(folder)
+        if generate.strategy == "retrieve":
+            raise UserError(
+                f"{folder} takes its captions from the training stories (generate.strategy "
+                "retrieve), which are not with it, so it cannot go on from other stories: set "
+                "another strategy and run dvc repro"
+            )
         named = GeneratorConfig.read(folder / CONFIG_FILE).decoder.model
         generator = load_generator(
             folder, pick_device(), decoder=str(decoder) if decoder else nearby(named, folder)
@@ -90,7 +97,7 @@ class Storyteller:
         encoder = Encoder.read(folder)
         frozen = load_clip(encoder, str(clip) if clip else nearby(encoder.model, folder))
         prompts = load_prompts(generator.config)
-        return cls(folder, generator, prompts, frozen, read_generate(folder))
+        return cls(folder, generator, prompts, frozen, generate)
 
     @property
     def k(self) -> int:

@@ -84,8 +84,9 @@ def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     result = dict(values)
     for key, change in changes.items():
         below = result.get(key)
-        groups = isinstance(below, dict) and isinstance(change, dict)
-        result[key] = merged(below, change) if groups else change  # type: ignore[arg-type]
+        if isinstance(below, dict) and isinstance(change, dict):
+            change = merged(below, change)
+        result[key] = change
     return result
 
 

@@ -109,7 +109,7 @@ def model_card(model: Path, raw: Path, measures: Measures) -> str:
 
 def _read_of(encoder: Encoder) -> str:
     """What CLIP read of long captions."""
-    cut = "" if encoder.max_words is None else f" after {encoder.max_words} words"
+    cut = "" if encoder.max_words is None else f", their first {encoder.max_words} words"
     return f"{encoder.text_overflow}{cut}"
 
 

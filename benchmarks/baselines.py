@@ -22,7 +22,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 from pipeline.dataset.loaded import Batch
 from pipeline.dataset.story_dataset import Contexts
 from pipeline.model.generator import StoryGenerator
-from pipeline.model.losses import embedding_loss
+from pipeline.model.losses import contrastive_loss
 from pipeline.model.prompt import PromptBuilder
 from pipeline.params import LossParams, TrainParams
 
@@ -137,8 +137,8 @@ class OnTheFly:
         nll = self.generator.decoder.lm(inputs_embeds=embeds, labels=labels, use_cache=False).loss
 
         distinct = torch.arange(count, device=images.device)
-        img = embedding_loss(encoded.image_pred, images[:, -1], distinct)
-        align = embedding_loss(encoded.text_pred, texts[:, -1], distinct)
+        img = contrastive_loss(encoded.image_pred, images[:, -1], distinct)
+        align = contrastive_loss(encoded.text_pred, texts[:, -1], distinct)
         total: Tensor = nll + self.weights.alpha * img + self.weights.lambda_ * align
         return total
 

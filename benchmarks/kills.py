@@ -38,7 +38,12 @@ SMALL: dict[str, dict[str, Any]] = {
         "variant": "hardneg",
         "epochs": 2,
         "text_every_steps": 1,
-        "cache": {"subset_stories": 16, "samples_per_story": 4, "refresh_epochs": 1},
+        "cache": {
+            "subset_stories": 16,
+            "samples_per_story": 4,
+            "refresh_epochs": 1,
+            "feature_matching": 0.0,
+        },
     },
 }
 VICTIMS = ("group", "dvc", "stage")

@@ -30,6 +30,7 @@ def _load_clip(out: Path) -> FrozenClip:
         clip.image_fit,
         clip.text_overflow,
         clip.batch_size,
+        max_words=clip.max_words,
     )
 
 

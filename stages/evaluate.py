@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipeline.adversarial.discriminator import load_discriminator
+from pipeline.captioning.choose import Captioner
 from pipeline.clip.frozen import FrozenClip
 from pipeline.common.files import write_bytes
 from pipeline.common.locks import claim_outputs
@@ -53,15 +54,15 @@ def evaluate(
     clip = FrozenClip.rebuild(texts.attributes)
     discriminator = None
     if (path := model / DISCRIMINATOR_FILE).is_file():
-        discriminator = DiscriminatorScorer(load_discriminator(path, device), clip)
+        discriminator = load_discriminator(path, device)
     scored = evaluate_model(
         Subject(
-            generator=generator,
-            prompts=load_prompts(generator.config),
-            scorer=CaptionScorer(clip, prefix),
+            captioner=Captioner(
+                generator, load_prompts(generator.config), clip, params.generate, discriminator
+            ),
+            scorer=CaptionScorer(clip.of_whole_captions(), prefix),
             judge=judge,
-            discriminator=discriminator,
-            generate=params.generate,
+            discriminator=DiscriminatorScorer(discriminator, clip) if discriminator else None,
             loss=trained.loss,
             loss_batch_size=trained.train.batch_size,
             seed=params.seed,

@@ -8,6 +8,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from pipeline.params.recipes import merged
 from pipeline.params.yaml import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,8 +38,6 @@ def python(
 
 def write_params(folder: Path, **groups: dict[str, Any]) -> None:
     """Write the shipped params.yaml into `folder`, with settings of these groups changed."""
-    params = read_yaml(ROOT / "params.yaml")
-    for name, changes in groups.items():
-        params[name] |= changes
+    params = merged(read_yaml(ROOT / "params.yaml"), groups)
     folder.mkdir(exist_ok=True)
     YAML(typ="safe", pure=True).dump(params, folder / "params.yaml")

@@ -31,14 +31,14 @@ class Discriminator(nn.Module):
 
     It reads [image; text; image * text]. The products are the terms of the cosine: an MLP on the
     two embeddings alone would have to find multiplication from the few pairs there are. They are
-    left out where image and text embeddings differ in width.
+    left out where `products` says so, and where image and text embeddings differ in width.
     """
 
     def __init__(self, dim_image: int, dim_text: int, params: DiscriminatorParams):
         super().__init__()
         self.dims = (dim_image, dim_text)
         self.params = params
-        self.multiplies = dim_image == dim_text
+        self.multiplies = params.products and dim_image == dim_text
         width = dim_image + dim_text + (dim_image if self.multiplies else 0)
         layers: list[nn.Module] = []
         for hidden in params.widths:

@@ -7,7 +7,7 @@ discriminator's judgement to the generator's weights (`gan.signal`):
 - `text`: its scores of whole sampled captions are rewards, for a policy gradient or a preference
   loss on their tokens' log-probabilities.
 
-With `none` the score of decoded captions is added to the loss as it is, and moves nothing.
+With `none` the judgement of decoded captions is added to the loss as it is, and moves nothing.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pipeline.adversarial.captions import Captions, CaptionSource
-from pipeline.adversarial.discriminator import Discriminator
+from pipeline.adversarial.discriminator import Discriminator, PairScores
 from pipeline.adversarial.hard_negatives import hard_negatives
 from pipeline.adversarial.losses import (
     advantages,
@@ -119,17 +119,26 @@ class AdversarialObjective(Objective):
                 total = total + params.beta_text * self._text_term(captions)
         if params.signal == "none" and params.beta_text:
             windows, written = self.source.pairs(batch, self.step)
-            scores = self.discriminator(self.train.targets(windows)[0], written).score
-            total = total - params.beta_text * scores.mean()
+            images, texts = self.train.targets(windows)
+            fake = self.discriminator(images, written)
+            total = total + params.beta_text * self._judgement(fake, images, texts)
         return total
 
     def _embedding_term(self, batch: Batch, image_pred: Tensor) -> Tensor:
         fake = self.discriminator(image_pred, batch["target_text"])
+        return self._judgement(fake, batch["target_image"], batch["target_text"])
+
+    def _judgement(self, fake: PairScores, images: Tensor, texts: Tensor) -> Tensor:
+        """How little fakes pass by their scores and, with feature matching, by their features.
+
+        Args:
+            images, texts: of the true pairs that they stand against, [B, D].
+        """
         term = -fake.score.mean()
-        if self.params.variant == "hardneg" and self.params.hardneg.feature_matching:
-            real = self.discriminator(batch["target_image"], batch["target_text"])
+        if self.params.feature_matching:
+            real = self.discriminator(images, texts)
             matching = feature_matching_loss(real.features, fake.features)
-            term = term + self.params.hardneg.feature_matching * matching
+            term = term + self.params.feature_matching * matching
         return term
 
     def _text_term(self, captions: Captions) -> Tensor:

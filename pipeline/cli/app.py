@@ -17,6 +17,7 @@ from pipeline.common.settings import apply_settings
 COMMANDS = {
     "check": "Which of your own stories would be kept, and why not the rest.",
     "compare": "Is run B better than run A? Metric by metric, with intervals.",
+    "recipe": "Settings of others, as options of dvc exp run.",
     "predict": "Write the next caption of a story of your own.",
     "demo": "Try a model on a page of this machine.",
     "storyboard": "Draw a prediction with the frames that it goes on from.",

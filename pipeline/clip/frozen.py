@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,11 @@ FORMAT_VERSION = 5
 OVERFLOWS = ("truncate", "chunks")
 
 
+def first_words(text: str, count: int) -> str:
+    """The first so many words of a text; white space between them is folded."""
+    return " ".join(text.split()[:count])
+
+
 @dataclass(eq=False)
 class FrozenClip:
     """One CLIP model with the settings under which it embeds; see `load`."""
@@ -36,6 +41,7 @@ class FrozenClip:
     image_fit: str
     text_overflow: str
     batch_size: int
+    max_words: int | None = None
 
     def __post_init__(self) -> None:
         if self.text_overflow not in OVERFLOWS:
@@ -62,6 +68,7 @@ class FrozenClip:
         text_overflow: str = "truncate",
         batch_size: int = 32,
         parameter: str = "clip.model",
+        max_words: int | None = None,
     ) -> FrozenClip:
         """Open a CLIP model from a folder or the Hub.
 
@@ -73,13 +80,14 @@ class FrozenClip:
             text_overflow: truncate or chunks.
             batch_size: rows per forward pass.
             parameter: the key in params.yaml that names the model, for messages.
+            max_words: opening words that are read of a caption; None for all.
 
         Raises:
             UserError: if the model is out of reach or unusable, or a setting is unknown.
         """
         precision = resolve_precision(precision)
         folder = find_clip(model, revision, parameter)
-        return cls(folder, precision, image_fit, text_overflow, batch_size)
+        return cls(folder, precision, image_fit, text_overflow, batch_size, max_words)
 
     @classmethod
     def rebuild(cls, attributes: Mapping[str, Any], batch_size: int = 32) -> FrozenClip:
@@ -96,6 +104,7 @@ class FrozenClip:
             attributes.get("image_fit", "crop"),
             attributes.get("text_overflow", "truncate"),
             batch_size,
+            max_words=attributes.get("max_words"),
         )
         if clip.fingerprint(modality) != attributes["fingerprint"]:
             raise UserError(
@@ -104,6 +113,10 @@ class FrozenClip:
             )
         return clip
 
+    def of_whole_captions(self) -> FrozenClip:
+        """The same that reads every caption to its end: what captions are scored by."""
+        return self if self.max_words is None else replace(self, max_words=None)
+
     @property
     def dim(self) -> int:
         """D, the width of an embedding."""
@@ -111,10 +124,10 @@ class FrozenClip:
 
     def settings(self, modality: Modality) -> dict[str, Any]:
         """What `rebuild` needs to make this encoder again, as flat values."""
-        own = (
+        own: dict[str, Any] = (
             {"image_fit": self.image_fit}
             if modality == "image"
-            else {"text_overflow": self.text_overflow}
+            else {"text_overflow": self.text_overflow, **self._cut}
         )
         return {
             "modality": modality,
@@ -139,6 +152,11 @@ class FrozenClip:
             self._fingerprints[modality] = self._digest(modality)
         return self._fingerprints[modality]
 
+    @property
+    def _cut(self) -> dict[str, int]:
+        """`max_words` where it is set: whole captions keep the fingerprint that they had."""
+        return {} if self.max_words is None else {"max_words": self.max_words}
+
     def _digest(self, modality: Modality) -> str:
         if modality == "image":
             preprocessing = {**asdict(self.preprocess), "backend": "pillow"}
@@ -147,6 +165,7 @@ class FrozenClip:
                 "overflow": self.text_overflow,
                 "tokenizer": self.folder.files.tokenizer_digest(),
                 "length_step": LENGTH_STEP,
+                **self._cut,
             }
         content = {
             "format_version": FORMAT_VERSION,
@@ -180,6 +199,8 @@ class FrozenClip:
         self, texts: list[str], progress: Callable[[int], object] | None = None
     ) -> np.ndarray:
         """Embed captions: float32 [N, D], unit norm. See `TextTower.encode`."""
+        if self.max_words is not None:
+            texts = [first_words(text, self.max_words) for text in texts]
         return self.text_tower().encode(texts, progress)
 
     def text_tower(self) -> TextTower:

@@ -78,7 +78,7 @@ def model_card(model: Path, raw: Path, measures: Measures) -> str:
         f"| stories | {_origin(origin)} |",
         f"| licence of the stories | {licence or 'not said by their source'} |",
         f"| CLIP | `{encoder.model}`{_revision(encoder.revision)}, {encoder.precision}, images "
-        f"{encoder.image_fit}, captions {encoder.text_overflow}; fingerprints "
+        f"{encoder.image_fit}, captions {_read_of(encoder)}; fingerprints "
         f"`{encoder.image_fingerprint[:16]}`, `{encoder.text_fingerprint[:16]}` |",
         f"| language model | `{config.decoder.model}`{_revision(config.decoder.revision)}; digest "
         f"`{(config.decoder_digest or '')[:16]}` |",
@@ -105,6 +105,12 @@ def model_card(model: Path, raw: Path, measures: Measures) -> str:
             "before you publish weights that were trained on them, see whether you may.",
         ]
     return "\n".join(parts) + "\n"
+
+
+def _read_of(encoder: Encoder) -> str:
+    """What CLIP read of long captions."""
+    cut = "" if encoder.max_words is None else f", their first {encoder.max_words} words"
+    return f"{encoder.text_overflow}{cut}"
 
 
 def _origin(origin: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ class DiscriminatorScorer:
     def __init__(self, discriminator: Discriminator, clip: FrozenClip) -> None:
         """`discriminator` in eval mode; `clip` of the text features."""
         self.discriminator = discriminator
-        # Never behind `evaluate.clip_prefix`: it was trained on captions as they are.
+        # Never behind `evaluate.clip_prefix`, and cut where the features are: as it was trained.
         self.scorer = CaptionScorer(clip, "")
 
     def columns(

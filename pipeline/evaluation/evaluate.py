@@ -52,9 +52,7 @@ from pipeline.evaluation.stories import COLUMNS, SplitStories
 from pipeline.evaluation.summary import headline, summarise
 from pipeline.evaluation.targets import PoolTargets, SplitTargets
 from pipeline.features.store import FeatureStore
-from pipeline.model.generator import StoryGenerator
-from pipeline.model.prompt import PromptBuilder
-from pipeline.params import GenerateParams, LossParams
+from pipeline.params import LossParams
 from pipeline.stories.frames import read_frames
 
 SPLITS = ("val", "test")
@@ -64,26 +62,18 @@ SPLITS = ("val", "test")
 class Subject:
     """What is evaluated, and how."""
 
-    generator: StoryGenerator
-    """In eval mode."""
-    prompts: PromptBuilder
+    captioner: Captioner
+    """What writes the captions that are scored."""
     scorer: CaptionScorer
     judge: Judge | None
     discriminator: DiscriminatorScorer | None
     """The one that it was trained against, if any."""
-    generate: GenerateParams
     loss: LossParams
     """The weights that the generator was trained with."""
     loss_batch_size: int
     """Its training batch size: the contrastive losses depend on it."""
     seed: int
     """Of nucleus samples, of which other story or frame stands against each, of the bootstrap."""
-
-    @property
-    def captioner(self) -> Captioner:
-        """What writes the captions that are scored."""
-        judge = None if self.discriminator is None else self.discriminator.discriminator
-        return Captioner(self.generator, self.prompts, self.scorer.clip, self.generate, judge)
 
 
 def evaluate(
@@ -115,7 +105,7 @@ def evaluate(
     """
     chosen = [story for split in SPLITS for story in splits[split]]
     table = read_frames(frames, COLUMNS, {"story_id": chosen})
-    k = subject.generator.config.k
+    k = subject.captioner.generator.config.k
     stories = {}
     for split in SPLITS:
         windows = StoryDataset.cut(table, images, texts, splits[split], k, "first")
@@ -168,14 +158,14 @@ def evaluate_split(
     """
     with progress_bar(desc=f"{split} likelihood", total=len(stories), unit="story") as bar:
         likely = likelihood(
-            subject.generator,
+            subject.captioner.generator,
             subject.loss,
             stories,
-            subject.prompts,
+            subject.captioner.prompts,
             subject.loss_batch_size,
             bar.update,
         )
-    predicted_images, predicted_texts = predict_embeddings(subject.generator, stories)
+    predicted_images, predicted_texts = predict_embeddings(subject.captioner.generator, stories)
     nearest = nearest_captions(predicted_texts, frames, train, stories.windows.texts)
     targets = SplitTargets.of(stories)
     pools: list[dict[str, Columns]] = []
@@ -183,7 +173,7 @@ def evaluate_split(
         with progress_bar(
             desc=f"{split} captions", total=len(GENERATED) * len(chunk.place), unit="caption"
         ) as bar:
-            written = _write_captions(subject, chunk, bar.update)
+            written = _write_captions(subject, chunk, nearest, bar.update)
         captions = _all_rows(chunk, written, nearest)
         with progress_bar(desc=f"{split} scores", total=None, unit="text") as bar:
             rows = score_rows(
@@ -216,21 +206,35 @@ def evaluate_split(
 
 
 def _write_captions(
-    subject: Subject, stories: SplitStories, progress: Callable[[int], object]
+    subject: Subject,
+    stories: SplitStories,
+    nearest: list[str] | None,
+    progress: Callable[[int], object],
 ) -> dict[str, list[Caption]]:
-    """What the decoder writes for each story, with the prefix and without it."""
+    """What the decoder writes for each story, with the prefix and without it; or in the place of
+    the former, by `generate.strategy`, what is looked up: `nearest`, of the whole split."""
     contexts = stories.windows.contexts()
+    captioner = subject.captioner
     seeds = [story_seed(subject.seed, story) for story in contexts.story]
     alone = generate_captions(
-        subject.generator,
-        subject.prompts,
+        captioner.generator,
+        captioner.prompts,
         contexts,
-        subject.generate,
+        captioner.params,
         seeds,
         use_prefix=False,
         progress=progress,
     )
-    return {MODEL: subject.captioner.write(contexts, seeds, progress), NO_PREFIX: alone}
+    if captioner.params.strategy != "retrieve":
+        return {MODEL: captioner.write(contexts, seeds, progress), NO_PREFIX: alone}
+    if nearest is None:
+        raise UserError(
+            "generate.strategy is retrieve, but no training story is left to take captions "
+            "from: use more stories, or take another strategy"
+        )
+    texts = [nearest[i] for i in stories.place.tolist()]
+    progress(len(texts))
+    return {MODEL: [Caption([], True, [], text) for text in texts], NO_PREFIX: alone}
 
 
 def _all_rows(

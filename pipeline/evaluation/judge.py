@@ -36,7 +36,7 @@ class Judge:
             text_overflow=texts.attributes["text_overflow"],
             parameter="evaluate.judge",
         )
-        if clip.fingerprint("text") == texts.fingerprint:
+        if clip.fingerprint("image") == images.fingerprint:
             print(
                 "evaluate: evaluate.judge is the CLIP that the features come from, so its verdict "
                 "is not an independent one",

@@ -55,7 +55,7 @@ def likelihood(
 
     Args:
         generator: in eval mode.
-        loss: the weights that it was trained with.
+        loss: what it was trained with.
         batch_size: stories at a time; the contrastive losses compare within such a batch.
         progress: called with the number of stories of each batch.
     """
@@ -78,7 +78,7 @@ def likelihood(
             nats[name].append(nll.sum(dim=1, dtype=torch.float64).cpu().numpy())
         tokens.append(batch["target_mask"].sum(dim=1).cpu().numpy())
         size = len(batch["rows"])
-        sums += [size * float(value) for value in embedding_losses(encoded, batch)]
+        sums += [size * float(value) for value in embedding_losses(encoded, batch, loss)]
         progress(size)
     every = {name: np.concatenate(parts) for name, parts in nats.items()}
     count = np.concatenate(tokens)

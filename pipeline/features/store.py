@@ -91,7 +91,8 @@ class Shard:
         """
         state = _state(path.stat())
         with open_sealed(path) as file:
-            attributes = dict(file.attrs)
+            # As they were given: HDF5's numbers are NumPy's.
+            attributes = {name: np.asarray(value).item() for name, value in file.attrs.items()}
             if attributes.get("format_version") != FORMAT_VERSION:
                 raise UnreadableError(f"format version {attributes.get('format_version')}")
             stored = file["embedding"]

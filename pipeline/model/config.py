@@ -36,9 +36,14 @@ class GeneratorConfig(BaseModel):
     `PretrainedFolder.digest`); None before that."""
 
     @property
+    def frames(self) -> int:
+        """Frames of the context that the encoder reads."""
+        return self.k if self.fusion.frames == "all" else 1
+
+    @property
     def prefix_tokens(self) -> int:
         """Embeddings in front of the prompt, P."""
-        return self.decoder.n_prefix + (self.k if self.decoder.frame_prefix else 0)
+        return self.decoder.n_prefix + (self.frames if self.decoder.frame_prefix else 0)
 
     def at(self, decoder: str) -> "GeneratorConfig":
         """The same with its language model somewhere else; its digest has to be the same."""
@@ -70,6 +75,8 @@ class Encoder(BaseModel):
     """How a picture became square: crop, pad or squash."""
     text_overflow: str
     """What became of long captions: truncate or chunks."""
+    max_words: int | None
+    """Opening words that were read of a caption; None for all."""
     image_fingerprint: str
     """SHA-256 of all that an image's embedding depends on; see `FrozenClip.fingerprint`."""
     text_fingerprint: str
@@ -84,6 +91,7 @@ class Encoder(BaseModel):
             precision=images["precision"],
             image_fit=images["image_fit"],
             text_overflow=texts["text_overflow"],
+            max_words=texts.get("max_words"),
             image_fingerprint=images["fingerprint"],
             text_fingerprint=texts["fingerprint"],
         )

@@ -1,4 +1,4 @@
-"""The encoder over the context, K frames in, K positions and one pooled vector out; and the heads
+"""The encoder over the context, F frames in, F positions and one pooled vector out; and the heads
 that predict the target frame in CLIP's space from that vector."""
 
 import torch
@@ -16,7 +16,9 @@ POSITION_STD = 0.5
 class FusionEncoder(nn.Module):
     """`z = mean_pool(Transformer(project([image; text]) + position))`.
 
-    - image and text embedding of a frame are concatenated and projected together;
+    - of the K frames it reads all, or the last alone;
+    - image and text embedding of a frame are concatenated and projected together, a ReLU behind
+      it by parameter; or the image embedding alone is;
     - position embeddings are learned, and a parameter switches them off: the pooled vector of a
       Transformer without them does not depend on the order of its frames;
     - pre-norm Transformer with GELU, layer norm at the end.
@@ -25,11 +27,14 @@ class FusionEncoder(nn.Module):
     def __init__(self, config: GeneratorConfig):
         super().__init__()
         fusion = config.fusion
-        self.dims = (config.dim_image, config.dim_text)
-        self.project = nn.Linear(config.dim_image + config.dim_text, fusion.d_model)
+        both = fusion.modalities == "both"
+        self.dims = (config.dim_image, config.dim_text) if both else (config.dim_image,)
+        self.frames = config.frames
+        self.project = nn.Linear(sum(self.dims), fusion.d_model)
+        self.activation = nn.ReLU() if fusion.projection == "relu" else nn.Identity()
         self.position: nn.Parameter | None = None
         if fusion.position_embeddings:
-            self.position = nn.Parameter(POSITION_STD * torch.randn(config.k, fusion.d_model))
+            self.position = nn.Parameter(POSITION_STD * torch.randn(self.frames, fusion.d_model))
         self.drop = nn.Dropout(fusion.dropout)
         layer = nn.TransformerEncoderLayer(
             fusion.d_model,
@@ -46,12 +51,13 @@ class FusionEncoder(nn.Module):
 
     def forward(
         self, images: Float[Tensor, "b k dim_image"], texts: Float[Tensor, "b k dim_text"]
-    ) -> tuple[Float[Tensor, "b k d_model"], Float[Tensor, "b d_model"]]:
+    ) -> tuple[Float[Tensor, "b f d_model"], Float[Tensor, "b d_model"]]:
         """Encode a batch of contexts, unit norm: the encoder's positions, and their mean z."""
+        read = [x[:, -self.frames :] for x in (images, texts)[: len(self.dims)]]
         # Unit-norm vectors have components of 1/sqrt(D): bring them to unit variance, on which
         # the usual initialisation of a Linear rests.
-        scaled = [x * dim**0.5 for x, dim in zip((images, texts), self.dims, strict=True)]
-        tokens = self.project(torch.cat(scaled, dim=-1))  # [B, K, d_model]
+        scaled = [x * dim**0.5 for x, dim in zip(read, self.dims, strict=True)]
+        tokens = self.activation(self.project(torch.cat(scaled, dim=-1)))  # [B, F, d_model]
         if self.position is not None:
             tokens = tokens + self.position
         positions = self.transformer(self.drop(tokens))
@@ -61,8 +67,8 @@ class FusionEncoder(nn.Module):
 class EmbeddingHead(nn.Module):
     """MLP from the pooled context to a unit-norm embedding.
 
-    The generator has two: one for the target's image embedding, one for its caption's text
-    embedding. CLIP's image and text embeddings lie in different cones, so that one head drawn
+    The generator has two by default: one for the target's image embedding, one for its caption's
+    text embedding. CLIP's image and text embeddings lie in different cones, so that one head drawn
     towards both ends near the text and far from the image.
     """
 

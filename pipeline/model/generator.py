@@ -1,7 +1,7 @@
 """The story generator: K frames and captions in; the next caption, image and text embedding out.
 
 - fusion encoder over the frozen CLIP embeddings of the context (`fusion.py`);
-- two heads that predict the target's CLIP embeddings (likewise there);
+- two heads, or one, that predict the target's CLIP embeddings (likewise there);
 - a causal LM, frozen by default, that reads [opening; prefix; prompt; target] (`decoder.py`):
   the opening is what its tokenizer puts before every text, for GPT-2 nothing.
 """
@@ -49,7 +49,14 @@ class StoryGenerator(nn.Module):
         self.config = config
         self.fusion = FusionEncoder(config)
         self.image_head = EmbeddingHead(config.fusion.d_model, config.dim_image)
-        self.text_head = EmbeddingHead(config.fusion.d_model, config.dim_text)
+        self.text_head: EmbeddingHead | None = None
+        if config.fusion.embedding_heads == "two":
+            self.text_head = EmbeddingHead(config.fusion.d_model, config.dim_text)
+        elif config.dim_image != config.dim_text:
+            raise UserError(
+                "fusion.embedding_heads is one, but image and text features are of different "
+                f"widths ({config.dim_image} and {config.dim_text}): set it to two"
+            )
         self.decoder = PrefixDecoder(config, lm, opening)
 
     @classmethod
@@ -85,7 +92,9 @@ class StoryGenerator(nn.Module):
         """Encode contexts: embeddings of their frames and captions, unit norm."""
         positions, z = self.fusion(images, texts)
         prefix = self.decoder.prefix(positions, z)
-        return Encoded(z, prefix, self.image_head(z), self.text_head(z))
+        image_pred = self.image_head(z)
+        text_pred = image_pred if self.text_head is None else self.text_head(z)
+        return Encoded(z, prefix, image_pred, text_pred)
 
     @torch.inference_mode()
     def predict_embeddings(

@@ -1,7 +1,8 @@
 """Losses of the supervised objective, as functions of tensors.
 
-Why the embedding losses are not a mean squared error: averaged over D components it is about D/10
-times weaker than a cosine, and the head never leaves the mean of the data.
+Why the embedding losses are by default not a mean squared error: of unit vectors of D components
+it is 2 (1 - cosine) / D, so that it hardly counts beside other terms and the head never leaves the
+mean of the data.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.model.generator import Encoded
+from pipeline.params import LossParams
 
 TEMPERATURE = 0.07
 """Of the contrastive term, as CLIP's was at its start (Radford et al., 2021)."""
@@ -23,16 +25,39 @@ def text_loss(nll: Float[Tensor, "b t"], mask: Bool[Tensor, "b t"]) -> Float[Ten
 
 
 def embedding_losses(
-    encoded: Encoded, batch: Mapping[str, Tensor]
+    encoded: Encoded, batch: Mapping[str, Tensor], loss: LossParams
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """L_img of the image head and L_align of the text head over a batch."""
+    """L_img and L_align over a batch, of the kinds that `loss` names."""
     return (
-        embedding_loss(encoded.image_pred, batch["target_image"], batch["target_image_id"]),
-        embedding_loss(encoded.text_pred, batch["target_text"], batch["target_text_id"]),
+        embedding_loss(
+            loss.image, encoded.image_pred, batch["target_image"], batch["target_image_id"]
+        ),
+        embedding_loss(
+            loss.align, encoded.text_pred, batch["target_text"], batch["target_text_id"]
+        ),
     )
 
 
 def embedding_loss(
+    kind: str,
+    predicted: Float[Tensor, "b dim"],
+    target: Float[Tensor, "b dim"],
+    target_id: Int64[Tensor, " b"],
+) -> Float[Tensor, ""]:
+    """How far predictions are from their targets; arguments as of `contrastive_loss`.
+
+    Args:
+        kind: `contrastive`; `cosine`, for 1 - cosine; or `mse`, for the squared error, its mean
+            over batch and dimensions.
+    """
+    if kind == "contrastive":
+        return contrastive_loss(predicted, target, target_id)
+    if kind == "cosine":
+        return (1 - (predicted * target).sum(dim=-1)).mean()
+    return F.mse_loss(predicted, target)
+
+
+def contrastive_loss(
     predicted: Float[Tensor, "b dim"],
     target: Float[Tensor, "b dim"],
     target_id: Int64[Tensor, " b"],

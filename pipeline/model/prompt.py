@@ -7,10 +7,12 @@ frame to be written::
     2. Bram waits at the gate
     3.
 
+Without words of the captions it is `1.`, which any decoder can go on from.
+
 The target starts with a space and is cut from the encoding of the two together, so that its first
 token is the one that stands there in running text: byte-level BPE reads `Anna` and ` Anna` as
 different tokens, and others put a space of their own before any text that stands alone. It ends
-with end-of-text when it fits.
+with end-of-text when it fits, unless `prompt.end_of_text` says otherwise.
 
 What the tokenizer puts before every text, as a beginning-of-text token, is no part of the prompt:
 it stands before the decoder's prefix (`PromptBuilder.opening`).
@@ -43,7 +45,7 @@ class Tokenizer(Protocol):
 
 def prompt_text(captions: Sequence[str], words: int) -> str:
     """The prompt for the caption that follows `captions`, the first `words` words of each."""
-    return _numbered([caption.split()[:words] for caption in captions])
+    return _numbered(_lines(captions, words))
 
 
 def target_text(caption: str) -> str:
@@ -81,7 +83,7 @@ class PromptBuilder:
 
         Raises UserError when not even the bare line numbers fit.
         """
-        lines = [caption.split()[: self.params.words_per_caption] for caption in captions]
+        lines = _lines(captions, self.params.words_per_caption)
         ids = self._encode(_numbered(lines))
         room = self.params.max_sequence_tokens - MIN_TARGET_TOKENS
         if len(ids) <= room:
@@ -106,13 +108,17 @@ class PromptBuilder:
         return kept
 
     def target_ids(self, caption: str, prompt_tokens: int = 0) -> list[int]:
-        """Token ids of the target after a prompt of `prompt_tokens`, end-of-text last if it fits.
+        """Token ids of the target after a prompt of `prompt_tokens`, end-of-text last if it is
+        wanted and fits.
 
         At most `max_target_tokens` long, end-of-text included, and never empty.
         """
         room = self.params.max_sequence_tokens - prompt_tokens
         limit = max(1, min(self.params.max_target_tokens, room))
-        return [*self._continuation(target_text(caption)), self.eos_id][:limit]
+        ids = self._continuation(target_text(caption))
+        if self.params.end_of_text or not ids:
+            ids = [*ids, self.eos_id]
+        return ids[:limit]
 
     def example_ids(self, captions: Sequence[str], target: str) -> tuple[list[int], list[int]]:
         """(prompt ids, target ids) of one training example."""
@@ -146,6 +152,11 @@ class PromptBuilder:
         size = len(self._cue)
         starts = (i for i in range(len(whole)) if whole[i : i + size] == self._cue)
         return whole[: next(starts, 0)]
+
+
+def _lines(captions: Sequence[str], words: int) -> list[list[str]]:
+    """The first words of each caption; none at all where they are to have no words."""
+    return [caption.split()[:words] for caption in captions] if words else []
 
 
 def _numbered(lines: Sequence[Sequence[str]]) -> str:

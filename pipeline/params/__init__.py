@@ -58,6 +58,9 @@ class ClipParams(Group):
     bars; or change of proportions."""
     text_overflow: Literal["truncate", "chunks"] = "truncate"
     """Captions longer than CLIP's text window: cut off, or mean over chunks."""
+    max_words: Count | None = None
+    """Opening words of a caption that the model's CLIP reads; null is all of them. What captions
+    are scored by reads them whole all the same."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of the encoder; auto is bfloat16 where that is faster."""
     batch_size: Count = 32
@@ -75,8 +78,18 @@ class FusionParams(Group):
     """Attention heads per layer; divides `d_model`."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Dropout probability in the fusion Transformer; from 0, below 1."""
+    frames: Literal["all", "last"] = "all"
+    """Frames of the context that it reads: all K, or the last alone."""
+    modalities: Literal["both", "image"] = "both"
+    """What it reads of a frame: embeddings of image and caption, or of the image alone."""
     position_embeddings: bool = True
     """Whether the model is told the order of the context frames."""
+    projection: Literal["linear", "relu"] = "linear"
+    """How a frame's embeddings become the Transformer's input: by a linear layer, or with a ReLU
+    behind it."""
+    embedding_heads: Literal["two", "one"] = "two"
+    """Whether the embeddings of the target's image and of its caption are predicted by a head each,
+    or by one for both."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:
@@ -116,10 +129,14 @@ class DecoderParams(Group):
 class PromptParams(Group):
     """`prompt`: what the language model is given in words."""
 
-    words_per_caption: Count = 25
-    """Opening words of each context caption that stand in the prompt. 1 or more."""
+    words_per_caption: CountOrZero = 25
+    """Opening words of each context caption that stand in the prompt; 0 leaves the captions out,
+    and the prompt is a line number alone."""
     max_target_tokens: Count = 128
     """Target tokens that are trained on, end-of-text included; below `max_sequence_tokens`."""
+    end_of_text: bool = True
+    """Whether end-of-text closes a target that fits. Without it the decoder is never taught to
+    stop."""
     max_sequence_tokens: Annotated[int, Field(ge=2)] = 320
     """Longest prompt and target together, tokens, prefix not counted. 2 or more."""
 
@@ -139,6 +156,12 @@ class LossParams(Group):
     """Weight of the image loss L_img. 0 or more; 0 leaves the term out."""
     lambda_: Weight = Field(default=0.5, validation_alias="lambda", serialization_alias="lambda")
     """Weight of the alignment loss L_align (key `lambda`). 0 or more; 0 leaves the term out."""
+    image: Literal["contrastive", "mse"] = "contrastive"
+    """L_img of the predicted image embedding to the target's: 1 - cosine and InfoNCE over the
+    batch, or the mean squared error over the dimensions."""
+    align: Literal["contrastive", "cosine"] = "contrastive"
+    """L_align of the predicted text embedding to the target caption's: 1 - cosine and InfoNCE over
+    the batch, or 1 - cosine alone."""
 
 
 class TrainParams(Group):
@@ -150,6 +173,9 @@ class TrainParams(Group):
     """Windows per optimiser step. 1 or more."""
     lr: Positive = 0.001
     """Peak learning rate of AdamW. Above 0."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """The learning rate after its warm-up: down to zero along a cosine, or at its peak to the
+    end; of the adversarial stage too."""
     weight_decay: Weight = 0.01
     """Weight decay of AdamW. 0 or more."""
     warmup_steps: CountOrZero = 50
@@ -165,8 +191,9 @@ class TrainParams(Group):
 class GenerateParams(Group):
     """`generate`: how captions are decoded."""
 
-    strategy: Literal["greedy", "nucleus"] = "greedy"
-    """Most likely token each time, or a draw from the smallest set that holds `top_p`."""
+    strategy: Literal["greedy", "nucleus", "retrieve"] = "greedy"
+    """Most likely token each time; a draw from the smallest set that holds `top_p`; or nothing is
+    written, and the training caption nearest to the predicted text embedding is taken."""
     max_new_tokens: Count = 128
     """Longest caption, tokens. 1 or more."""
     temperature: Annotated[float, Field(ge=0.001)] = 1.0

@@ -16,6 +16,8 @@ class DiscriminatorParams(Group):
     """Dropout probability after each hidden layer; from 0, below 1."""
     spectral_norm: bool = True
     """Whether every layer's largest singular value is held at 1 (Miyato et al., 2018)."""
+    products: bool = True
+    """Whether it reads the two embeddings' products, too: the terms of their cosine."""
     lr: Positive = 0.001
     """Learning rate of its AdamW. Above 0."""
     max_grad_norm: Positive = 1.0
@@ -29,10 +31,14 @@ class CacheParams(Group):
 
     subset_stories: Count = 120
     """Training stories, drawn by the seed, that get captions; all if there are fewer."""
-    samples_per_story: Annotated[int, Field(ge=2)] = 4
-    """Captions sampled for each of them, and by `naive` for each story of a batch. 2 or more."""
+    samples_per_story: Count = 4
+    """Captions sampled for each of them, and by `naive` for each story of a batch. 1 or more; 2 or
+    more where `signal` compares those of a story, as `text` and `both` do."""
     refresh_epochs: CountOrZero = 0
-    """`cached`: sample all of them anew every so many epochs; 0 never does."""
+    """Sample all of them anew every so many epochs; 0 never does."""
+    feature_matching: Weight = 0.0
+    """`cached`: weight of the feature matching loss beside the adversarial one. 0 or more; 0 is
+    off."""
 
 
 class HardNegativeParams(Group):
@@ -86,6 +92,25 @@ class GanParams(Group):
     def reads_cache(self) -> bool:
         """Whether the variant trains on captions of the `captions` stage."""
         return self.variant in ("cached", "hardneg")
+
+    @property
+    def feature_matching(self) -> float:
+        """Weight of the variant's feature matching loss."""
+        weights = {"cached": self.cache.feature_matching, "hardneg": self.hardneg.feature_matching}
+        return weights.get(self.variant, 0.0)
+
+    @model_validator(mode="after")
+    def _samples_can_be_compared(self) -> Self:
+        if (
+            self.variant != "none"
+            and self.signal in ("text", "both")
+            and self.cache.samples_per_story == 1
+        ):
+            raise ValueError(
+                f"gan.cache.samples_per_story is 1, but gan.signal {self.signal} compares the "
+                "captions of a story: sample 2 or more, or take gan.signal embedding or none"
+            )
+        return self
 
     @model_validator(mode="after")
     def _preference_has_a_reference(self) -> Self:

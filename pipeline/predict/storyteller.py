@@ -76,10 +76,17 @@ class Storyteller:
                 was trained; with other weights than those they are refused.
 
         Raises:
-            UserError: a file is missing or damaged, or a backbone is not the one that the model was
-                trained with.
+            UserError: a file is missing or damaged, a backbone is not the one that the model was
+                trained with, or the model looks its captions up.
         """
         folder = fetch_model(model, revision)
+        generate = read_generate(folder)
+        if generate.strategy == "retrieve":
+            raise UserError(
+                f"{folder} takes its captions from the training stories (generate.strategy "
+                "retrieve), which are not with it, so it cannot go on from other stories: set "
+                "another strategy and run dvc repro"
+            )
         named = GeneratorConfig.read(folder / CONFIG_FILE).decoder.model
         generator = load_generator(
             folder, pick_device(), decoder=str(decoder) if decoder else nearby(named, folder)
@@ -90,8 +97,7 @@ class Storyteller:
         if (path := folder / DISCRIMINATOR_FILE).is_file():
             discriminator = load_discriminator(path, pick_device())
         prompts = load_prompts(generator.config)
-        settings = read_generate(folder)
-        return cls(folder, Captioner(generator, prompts, frozen, settings, discriminator))
+        return cls(folder, Captioner(generator, prompts, frozen, generate, discriminator))
 
     @property
     def generator(self) -> StoryGenerator:
@@ -225,7 +231,12 @@ def load_clip(encoder: Encoder, model: str) -> FrozenClip:
     Raises UserError if it is not the one that the generator was trained on.
     """
     clip = FrozenClip.load(
-        model, encoder.revision, encoder.precision, encoder.image_fit, encoder.text_overflow
+        model,
+        encoder.revision,
+        encoder.precision,
+        encoder.image_fit,
+        encoder.text_overflow,
+        max_words=encoder.max_words,
     )
     trained_on = (encoder.image_fingerprint, encoder.text_fingerprint)
     if (clip.fingerprint("image"), clip.fingerprint("text")) != trained_on:

@@ -24,9 +24,12 @@ def make_optimiser(parameters: dict[str, nn.Parameter], params: TrainParams) -> 
 
 
 def learning_rate(step: int, total_steps: int, params: TrainParams) -> float:
-    """Of step 0, 1, ...: linear warm-up to `lr`, then a cosine to zero at `total_steps`."""
+    """Of step 0, 1, ...: linear warm-up to `lr`, then a cosine to zero at `total_steps`, or `lr`
+    to the end."""
     if step < params.warmup_steps:
         return params.lr * (step + 1) / params.warmup_steps
+    if params.schedule == "constant":
+        return params.lr
     span = max(1, total_steps - params.warmup_steps)
     done = min(1.0, (step - params.warmup_steps) / span)
     return params.lr * 0.5 * (1 + math.cos(math.pi * done))

@@ -15,15 +15,16 @@ from pipeline.training.objective import Objective
 class SupervisedObjective(Objective):
     """Likelihood of the next caption, and its image's and its text's CLIP embedding.
 
-    Names: `nll` is L_txt in nats per token, `loss_img` is L_img of the image head against the
-    target image, `loss_align` is L_align of the text head against the target caption.
+    Names: `nll` is L_txt in nats per token, `loss_img` is L_img of the predicted image embedding
+    against the target image's, `loss_align` is L_align of the predicted text embedding against the
+    target caption's.
     """
 
     criterion = "nll"
 
     def __init__(self, generator: StoryGenerator, loss: LossParams):
         self.generator = generator
-        self.weights = loss
+        self.loss = loss
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Scalar losses `loss`, `nll`, `loss_img`, `loss_align` of a batch."""
@@ -32,7 +33,7 @@ class SupervisedObjective(Objective):
     def losses(self, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:
         """The same, of a batch whose contexts have been encoded already."""
         nll = text_loss(self.generator.caption_nll(encoded.prefix, batch), batch["target_mask"])
-        return self._named(nll, *embedding_losses(encoded, batch))
+        return self._named(nll, *embedding_losses(encoded, batch, self.loss))
 
     @torch.no_grad()
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
@@ -51,14 +52,15 @@ class SupervisedObjective(Objective):
             tokens += int(batch["target_mask"].sum())
             size = len(batch["rows"])
             windows += size
-            for total, part in zip((img, align), embedding_losses(encoded, batch), strict=True):
+            parts = embedding_losses(encoded, batch, self.loss)
+            for total, part in zip((img, align), parts, strict=True):
                 total += size * part.double().cpu()
         figures = self._named(nats / tokens, img / windows, align / windows)
         return {name: float(value) for name, value in figures.items()}
 
     def _named(self, nll: Tensor, img: Tensor, align: Tensor) -> dict[str, Tensor]:
         loss = nll
-        for weight, term in ((self.weights.alpha, img), (self.weights.lambda_, align)):
+        for weight, term in ((self.loss.alpha, img), (self.loss.lambda_, align)):
             if weight:
                 loss = loss + weight * term
         return {"loss": loss, "nll": nll, "loss_img": img, "loss_align": align}

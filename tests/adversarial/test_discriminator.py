@@ -53,6 +53,14 @@ def test_it_learns_which_caption_belongs_to_which_image() -> None:
     assert (discriminator(images, images.roll(1, dims=0)).score < 0).float().mean() > 0.9
 
 
+def test_without_products_it_reads_the_two_embeddings_alone() -> None:
+    reads = {
+        products: Discriminator(12, 12, params(products=products)).hidden[0].in_features
+        for products in (True, False)
+    }
+    assert reads == {True: 36, False: 24}
+
+
 def test_spectral_norm_bounds_the_slope() -> None:
     torch.manual_seed(0)
     discriminator = Discriminator(12, 10, params(spectral_norm=True, dropout=0.0))

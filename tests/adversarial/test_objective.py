@@ -75,12 +75,20 @@ def test_the_preference_loss_reaches_the_decoder(toy: Toy, tiny_clip: Path, vari
     assert moved(toy) == reached_by(toy, "text")
 
 
-def test_hard_negatives_bring_feature_matching(toy: Toy, tiny_clip: Path) -> None:
-    """Weighted up, it is the difference between the variants' terms for one discriminator."""
+@pytest.mark.parametrize("signal", ["embedding", "none"])
+@pytest.mark.parametrize(("variant", "group"), [("hardneg", "hardneg"), ("cached", "cache")])
+def test_feature_matching_is_a_part_of_the_adversarial_term(
+    toy: Toy, tiny_clip: Path, variant: str, group: str, signal: str
+) -> None:
+    """Weighted up, it is the difference between two terms for one discriminator."""
     terms = []
     for weight in (0.0, 1000.0):
-        hardneg = {"mining": "nearest", "feature_matching": weight}
-        params = gan(variant="hardneg", signal="embedding", hardneg=hardneg, d_every_steps=99)
+        params = gan(
+            variant=variant,
+            signal=signal,
+            d_every_steps=99,
+            **{group: {"feature_matching": weight}},
+        )
         objective = make_objective(toy, tiny_clip, params)
         objective.step = 1
         terms.append(objective(a_batch(toy))["adversarial"].item())

@@ -173,6 +173,8 @@ def test_each_modality_has_its_own_fingerprint(tiny_clip: Path, clip_copy: Path)
     assert changed(batch_size=3) == (False, False)
     assert changed(image_fit="pad") == (True, False)
     assert changed(text_overflow="chunks") == (False, True)
+    assert changed(max_words=25) == (False, True)
+    assert changed(max_words=None) == (False, False)
     assert changed(precision="bfloat16") == (True, True)
 
     processor = json.loads((clip_copy / "preprocessor_config.json").read_text())
@@ -196,6 +198,17 @@ def test_each_modality_has_its_own_fingerprint(tiny_clip: Path, clip_copy: Path)
     assert changed() == (False, True)
 
 
+def test_captions_are_cut_to_their_first_words(tiny_clip: Path) -> None:
+    clip, cut = load(tiny_clip, batch_size=8), load(tiny_clip, batch_size=8, max_words=3)
+    captions = ["Mara  opens the old door.", "Tom waits."]
+    vectors = cut.encode_texts(captions)
+    assert np.array_equal(vectors, clip.encode_texts(["Mara opens the", "Tom waits."]))
+    whole = cut.of_whole_captions()
+    assert np.array_equal(whole.encode_texts(captions), clip.encode_texts(captions))
+    assert whole.fingerprint("text") == clip.fingerprint("text")
+    assert "max_words" not in clip.settings("text"), "what was embedded whole is still found"
+
+
 def test_half_precision_weights_load_as_float32(tiny_clip: Path, clip_copy: Path, pixels) -> None:
     weights = load_file(clip_copy / "model.safetensors")
     halves = {name: tensor.half() for name, tensor in weights.items()}
@@ -216,7 +229,7 @@ def test_fingerprint_and_width_need_no_torch(tiny_clip: Path) -> None:
 
 
 def test_an_encoder_is_rebuilt_from_what_it_says(clip_copy: Path) -> None:
-    clip = load(clip_copy, image_fit="squash", text_overflow="chunks")
+    clip = load(clip_copy, image_fit="squash", text_overflow="chunks", max_words=25)
     for modality in ("image", "text"):
         said = {**clip.settings(modality), "fingerprint": clip.fingerprint(modality)}
         assert FrozenClip.rebuild(said).fingerprint(modality) == said["fingerprint"]

@@ -30,7 +30,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "gan": {
         "epochs": 1,
         "text_every_steps": 1,
-        "cache": {"subset_stories": 8, "samples_per_story": 2, "refresh_epochs": 0},
+        "cache": {
+            "subset_stories": 8,
+            "samples_per_story": 2,
+            "refresh_epochs": 0,
+            "feature_matching": 0.0,
+        },
     },
 }
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.captioning.choose import Captioner
 from pipeline.clip.frozen import FrozenClip
 from pipeline.evaluation.evaluate import Subject, evaluate
 from pipeline.evaluation.judge import Judge
@@ -69,10 +70,16 @@ class Setting:
     subject: Subject
 
     def evaluate(
-        self, out: Path, val: list[str], test: list[str], **changes: Any
+        self,
+        out: Path,
+        val: list[str],
+        test: list[str],
+        generate: GenerateParams = GENERATE,
+        **changes: Any,
     ) -> dict[str, dict[str, float]]:
+        captioner = replace(self.subject.captioner, params=generate)
         return evaluate(
-            replace(self.subject, **changes),
+            replace(self.subject, captioner=captioner, **changes),
             self.files.frames,
             self.files.annotations,
             {"train": ["s0"], "val": val, "test": test},
@@ -101,12 +108,12 @@ def setting(tiny_clip, tiny_gpt2, tiny_judge, tmp_path_factory) -> Setting:
     write_features(files, clip, texts + random.normal(size=texts.shape) * 0.02, texts)
     config = tiny_config(tiny_gpt2, k=3, prompt={"words_per_caption": 8})
     subject = Subject(
-        generator=tiny_generator(config, loudness=6.0).eval(),
-        prompts=load_prompts(config),
+        captioner=Captioner(
+            tiny_generator(config, loudness=6.0).eval(), load_prompts(config), clip, GENERATE
+        ),
         scorer=CaptionScorer(clip, ""),
         judge=Judge(judge, "", files.raw),
         discriminator=None,
-        generate=GENERATE,
         loss=LossParams(lambda_=0.25),
         loss_batch_size=3,
         seed=0,

@@ -1,6 +1,7 @@
 """The model card: what it says of a model, its data and its scores."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pipeline.common.files import write_json
 from pipeline.evaluation.card import model_card
 from pipeline.evaluation.figures import Measure
 from pipeline.evaluation.results import Measures, SplitMeasures
+from pipeline.model.config import Encoder
 
 
 def measures() -> Measures:
@@ -50,6 +52,13 @@ def test_backbones_stand_with_their_digests(model: Path, tmp_path: Path) -> None
     for digest in (encoder["image_fingerprint"], encoder["text_fingerprint"]):
         assert digest[:16] in text
     assert config["decoder_digest"][:16] in text
+
+
+def test_captions_that_are_cut_are_told(model: Path, tmp_path: Path) -> None:
+    cut = Path(shutil.copytree(model, tmp_path / "cut"))
+    Encoder.read(cut).model_copy(update={"max_words": 25}).write(cut)
+    assert "captions truncate, their first 25 words; fingerprints" in card(cut, tmp_path)
+    assert "captions truncate; fingerprints" in card(model, tmp_path)
 
 
 @pytest.mark.parametrize(

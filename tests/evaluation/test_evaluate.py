@@ -334,7 +334,7 @@ def plain_nll(
 
     `hide` puts one vector in the place of every image's or every caption's embedding.
     """
-    generator, prompts = setting.subject.generator, setting.subject.prompts
+    generator, prompts = setting.subject.captioner.generator, setting.subject.captioner.prompts
     captions = [frame["caption"] for frame in story(setting, prompt_of)]
     prompt, target = prompts.example_ids(captions[:K], captions[K])
     prefix = None
@@ -426,6 +426,19 @@ def test_a_nucleus_sample_is_reproducible(setting: Any, tmp_path: Path) -> None:
     params = GENERATE.model_copy(update={"strategy": "nucleus", "temperature": 2.0})
     first = setting.evaluate(tmp_path / "a", VAL, [], generate=params)
     assert setting.evaluate(tmp_path / "b", VAL, [], generate=params) == first
+
+
+def test_retrieval_puts_the_nearest_training_caption_in_the_models_place(
+    setting: Any, tmp_path: Path
+) -> None:
+    params = GENERATE.model_copy(update={"strategy": "retrieve"})
+    setting.evaluate(tmp_path, VAL, [], generate=params)
+    lines = (tmp_path / "eval/predictions.jsonl").read_text().splitlines()
+    assert len(lines) == len(VAL)
+    for record in map(json.loads, lines):
+        assert record["prediction"] == record["captions"]["nearest_train"]
+        assert record["captions"]["no_prefix"] != record["prediction"], "which the decoder wrote"
+        assert record["finished"]
 
 
 def test_a_prefix_for_clip_reaches_every_row(setting: Any, made: Made, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,12 @@ import pytest
 from pipeline.common.errors import UserError
 from pipeline.common.files import write_json
 from pipeline.common.stage import call_stage
+from pipeline.params import LossParams
 from stages.evaluate import evaluate
 from tests.processes import LIMITED, ROOT, python
-from tests.world import save_model
+from tests.world import save_model, write_features
+
+TRAINED: dict[str, Any] = {"loss": LossParams().model_dump(), "train": {"batch_size": 4}}
 
 
 @pytest.fixture
@@ -28,8 +32,7 @@ def files(setting: Any, tiny_judge: Path, tmp_path: Path, monkeypatch: pytest.Mo
         tmp_path / "splits.json",
         {"train": ["s0"], "val": ["s1", "s2", "s3"], "test": ["s4", "s5"], "bins": {}},
     )
-    params = {"loss": {"alpha": 0.5, "lambda": 0.5}, "train": {"batch_size": 4}}
-    save_model(tmp_path / "model", setting.clip, setting.subject.generator, **params)
+    save_model(tmp_path / "model", setting.clip, setting.subject.captioner.generator, **TRAINED)
     monkeypatch.chdir(tmp_path)
     arguments = {
         "--raw": str(setting.files.raw),
@@ -77,6 +80,25 @@ def test_writes_metrics_predictions_and_plots(
     printed = capsys.readouterr().out
     assert printed.startswith("val: clip_cosine ")
     assert f"test: clip_cosine {metrics['test']['clip_cosine']:.3f}" in printed
+
+
+def test_a_model_that_reads_a_few_words_is_scored_by_whole_captions(
+    files: Path, setting: Any
+) -> None:
+    def measured() -> tuple[float, float]:
+        main()
+        scores = json.loads((files / "metrics.json").read_text())["test"]
+        return scores["clip_cosine_ground_truth"], scores["nll"]
+
+    true, nll = measured()
+    cut = replace(setting.clip, max_words=2)
+    world = replace(setting.files, images=files / "images", texts=files / "texts")
+    write_features(world, cut)
+    save_model(files / "model", cut, setting.subject.captioner.generator, **TRAINED)
+    sys.argv[sys.argv.index("--texts") + 1] = "texts"
+    true_of_cut, nll_of_cut = measured()
+    assert true_of_cut == true
+    assert nll_of_cut != nll, "the model does read other embeddings"
 
 
 @pytest.mark.slow

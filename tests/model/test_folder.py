@@ -26,6 +26,7 @@ ENCODER = Encoder(
     precision="float32",
     image_fit="crop",
     text_overflow="truncate",
+    max_words=None,
     image_fingerprint="a",
     text_fingerprint="b",
 )

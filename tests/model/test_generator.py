@@ -25,6 +25,7 @@ from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import position_limit
 from tests.model.decoders import VOCABULARY, save_decoder
 from tests.oracle import token_nll
+from tests.world import tiny_generator
 
 Contexts = tuple[torch.Tensor, torch.Tensor]
 Tokens = dict[str, torch.Tensor]
@@ -60,6 +61,51 @@ def test_order_of_frames_matters_with_positions_only(
     assert same is not position_embeddings
     same = torch.allclose(forward.image_pred, backward.image_pred, atol=1e-5)
     assert same is not position_embeddings
+
+
+def test_one_head_predicts_both_embeddings(make_config: Make, contexts: Contexts) -> None:
+    fusion = {"embedding_heads": "one"}
+    generator = StoryGenerator.from_config(make_config(dims=(12, 12), fusion=fusion))
+    images, _ = contexts
+    encoded = generator.encode(images, images)
+    assert encoded.text_pred is encoded.image_pred
+    assert not any("text_head" in name for name in generator.trainable())
+    with pytest.raises(UserError, match=r"of different widths \(12 and 10\): set it to two"):
+        StoryGenerator.from_config(make_config(fusion=fusion))
+
+
+@pytest.mark.parametrize("projection", ["linear", "relu"])
+def test_a_relu_leaves_nothing_below_zero(
+    make_config: Make, contexts: Contexts, projection: str
+) -> None:
+    fusion = {"projection": projection, "position_embeddings": False}
+    generator = tiny_generator(make_config(fusion=fusion))
+    seen: list[torch.Tensor] = []
+    generator.fusion.drop.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    generator.encode(*contexts)
+    assert bool((seen[0] >= 0).all()) is (projection == "relu")
+
+
+@pytest.mark.parametrize("frame_prefix", [True, False])
+def test_what_is_not_to_be_read_changes_nothing(
+    make_config: Make, contexts: Contexts, frame_prefix: bool
+) -> None:
+    def encoded(fusion: dict[str, str], images: torch.Tensor, texts: torch.Tensor) -> torch.Tensor:
+        config = make_config(fusion=fusion, decoder={"frame_prefix": frame_prefix})
+        generator = tiny_generator(config).eval()
+        prefix = generator.encode(images, texts).prefix
+        assert prefix.shape[1] == config.prefix_tokens
+        return prefix
+
+    images, texts = contexts
+    last = {"frames": "last"}
+    earlier = torch.cat([images.flip(0)[:, :-1], images[:, -1:]], dim=1)
+    assert torch.equal(encoded(last, images, texts), encoded(last, earlier, texts))
+    assert not torch.equal(encoded({}, images, texts), encoded({}, earlier, texts))
+    image = {"modalities": "image"}
+    assert torch.equal(encoded(image, images, texts), encoded(image, images, texts.flip(0)))
+    assert not torch.equal(encoded({}, images, texts), encoded({}, images, texts.flip(0)))
+    assert not torch.equal(encoded(last, images, texts), encoded(last, images.flip(1), texts))
 
 
 def _total_loss(generator: StoryGenerator, contexts: Contexts, tokens: Tokens) -> torch.Tensor:

@@ -49,6 +49,13 @@ def test_the_form() -> None:
     assert target_text("He smiles.") == " He smiles."
 
 
+def test_a_prompt_without_captions_is_a_number() -> None:
+    builder = PromptBuilder(Letters(), params(words=0))
+    prompt, target = builder.example_ids(["Anna looks up", "Bram waits"], "abc")
+    assert "".join(map(chr, prompt)) == "1."
+    assert target == [ord(c) for c in " abc"] + [0]
+
+
 def test_imports_no_torch() -> None:
     code = "import sys, pipeline.model.prompt; sys.exit('torch' in sys.modules)"
     assert python("-c", code).returncode == 0
@@ -85,6 +92,13 @@ def test_end_of_text_only_where_the_target_fits() -> None:
     builder = PromptBuilder(Letters(), params(target=5))
     assert builder.target_ids("abc") == [ord(c) for c in " abc"] + [0]
     assert builder.target_ids("abcd") == [ord(c) for c in " abcd"]
+
+
+def test_without_end_of_text_the_target_is_its_words_alone() -> None:
+    settings = params(target=5).model_copy(update={"end_of_text": False})
+    builder = PromptBuilder(Letters(), settings)
+    assert builder.target_ids("abc") == [ord(c) for c in " abc"]
+    assert builder.target_ids("abcde") == [ord(c) for c in " abcd"]
 
 
 def test_a_long_pair_loses_the_end_of_the_target() -> None:

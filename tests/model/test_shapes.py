@@ -11,14 +11,14 @@ from jaxtyping import TypeCheckError
 from pipeline.adversarial.discriminator import Discriminator
 from pipeline.adversarial.losses import advantages
 from pipeline.dataset.loaded import Modality, epoch_batches
-from pipeline.model.losses import embedding_loss
+from pipeline.model.losses import contrastive_loss
 from pipeline.params import DiscriminatorParams
 from tests.processes import python
 
 IDS = torch.arange(3)
 WRONG: dict[str, Callable[[], Any]] = {
-    "widths differ": lambda: embedding_loss(torch.ones(3, 4), torch.ones(3, 5), IDS),
-    "batches differ": lambda: embedding_loss(torch.ones(3, 4), torch.ones(3, 4), IDS[:2]),
+    "widths differ": lambda: contrastive_loss(torch.ones(3, 4), torch.ones(3, 5), IDS),
+    "batches differ": lambda: contrastive_loss(torch.ones(3, 4), torch.ones(3, 4), IDS[:2]),
     "numbers that are no integers": lambda: epoch_batches(np.ones(4), 2, 0, 0),
     "an axis is missing": lambda: advantages(torch.ones(3)),
     "of a module": lambda: Discriminator(4, 4, DiscriminatorParams())(

@@ -52,7 +52,7 @@ def test_params_do_not_change():
 def test_round_trip_through_plain_values():
     params = load_params(SHIPPED)
     plain = params.model_dump()
-    assert set(plain["loss"]) == {"alpha", "lambda"}
+    assert set(plain["loss"]) == {"alpha", "lambda", "image", "align"}
     assert check_params(plain, "copy") == params
 
 
@@ -71,7 +71,8 @@ def test_a_group_can_be_made_in_code():
         (
             "loss:",
             "lose:",
-            "lose (value {'alpha': 0.5, 'lambda': 0.5}) is not a known key; did you mean loss?",
+            "lose (value {'alpha': 0.5, 'lambda': 0.5, 'image': 'contrastive', 'al...) is not a "
+            "known key; did you mean loss?",
         ),
         (
             "seed: 0",
@@ -151,6 +152,20 @@ def test_an_impossible_combination_is_one_sentence(edited, old, new, said):
     assert all(part in message for part in said), message
 
 
+@pytest.mark.parametrize("signal", ["text", "both", "embedding", "none"])
+def test_captions_are_compared_with_others_of_their_story(signal: str) -> None:
+    plain = load_params(SHIPPED).model_dump()
+    plain["gan"] |= {"signal": signal}
+    plain["gan"]["cache"]["samples_per_story"] = 1
+    check_params(plain, "params.yaml")  # the variant none samples nothing
+    plain["gan"]["variant"] = "cached"
+    if signal in ("embedding", "none"):
+        assert check_params(plain, "params.yaml").gan.cache.samples_per_story == 1
+        return
+    with pytest.raises(UserError, match=rf"samples_per_story is 1, but gan\.signal {signal}"):
+        check_params(plain, "params.yaml")
+
+
 def test_no_test_stories_needs_a_carved_split():
     plain = load_params(SHIPPED).model_dump()
     plain["dataset"] |= {"source": "parquet", "parquet": {"train": "mine/*.parquet", "test": None}}
@@ -220,7 +235,10 @@ def test_any_value_at_any_key_is_taken_or_explained(path, value):
 
 
 def test_a_stage_that_asks_for_some_groups_can_read_no_others() -> None:
-    params = Params().only("seed", "loss")
-    assert params.model_dump(mode="json") == {"seed": 0, "loss": {"alpha": 0.5, "lambda": 0.5}}
+    params = Params().only("seed", "split")
+    assert params.model_dump(mode="json") == {
+        "seed": 0,
+        "split": {"test": "official", "val_fraction": 0.1},
+    }
     with pytest.raises(AttributeError):
         _ = params.train

@@ -10,7 +10,10 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 import pipeline
+from pipeline.common.checksums import write_sums
 from pipeline.common.errors import UserError
+from pipeline.common.files import write_json
+from pipeline.model.layout import read_params
 from pipeline.predict.storyteller import Storyteller
 from tests.predict.conftest import CAPTIONS
 
@@ -134,7 +137,6 @@ def test_a_backbone_named_by_a_relative_path_is_found_above_the_model(
     folder = repository / "data/models/final"
     teller = Storyteller.from_pretrained(model)
     teller.save_pretrained(folder)
-    from pipeline.common.checksums import write_sums
     from pipeline.model.config import Encoder
 
     Encoder.read(folder).model_copy(update={"model": "data/sample/clip"}).write(folder)
@@ -154,6 +156,16 @@ def test_a_saved_model_is_the_same_and_has_its_card(teller, pictures, tmp_path):
     with pytest.raises(UserError, match="there is no model card"):
         teller.save_pretrained(tmp_path / "other", tmp_path / "none.md")
     assert not (tmp_path / "other").exists()
+
+
+def test_a_model_that_looks_its_captions_up_is_one_sentence(model, tmp_path):
+    folder = Path(shutil.copytree(model, tmp_path / "model"))
+    params = read_params(folder)
+    params["generate"]["strategy"] = "retrieve"
+    write_json(folder / "params.json", params)
+    write_sums(folder)
+    with pytest.raises(UserError, match=r"generate\.strategy retrieve.* run dvc repro$"):
+        Storyteller.from_pretrained(folder)
 
 
 def test_what_is_no_model_is_one_sentence(tmp_path):

@@ -152,3 +152,5 @@ def test_learning_rate() -> None:
     assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
     assert rates[4] == 1.0 and rates[12] == pytest.approx(0.5) and rates[20] == pytest.approx(0)
     assert all(a >= b for a, b in pairwise(rates[4:]))
+    constant = params(lr=1.0, warmup_steps=4, schedule="constant")
+    assert [learning_rate(step, 20, constant) for step in (0, 3, 4, 12, 20)] == [0.25, 1, 1, 1, 1]

@@ -69,10 +69,10 @@ class AdversarialObjective(Objective):
         self.train = train
         self.tripwires = tripwires
         self.params = params
-        self.negatives = (
-            hard_negatives(params.hardneg.mining, train) if params.variant == "hardneg" else None
-        )
+        self.negatives = None
         if discriminator is not None:
+            if params.variant == "hardneg":
+                self.negatives = hard_negatives(params.hardneg.mining, train)
             self.optimiser = torch.optim.AdamW(
                 discriminator.parameters(), lr=params.discriminator.lr, betas=(0.5, 0.999)
             )

@@ -73,6 +73,7 @@ def train_adversarially(
         )
 
     # --- training
+    # The source reads true captions by the generator as it comes: the trainer restores another.
     objective = AdversarialObjective(
         SupervisedObjective(generator, params.loss),
         discriminator,

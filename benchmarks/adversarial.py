@@ -16,6 +16,7 @@ from benchmarks.workbench import Workbench
 from pipeline.adversarial.captions import CachedCaptions, CaptionSource, NaiveCaptions
 from pipeline.adversarial.discriminator import Discriminator
 from pipeline.adversarial.objective import AdversarialObjective
+from pipeline.adversarial.rewards import make_reward
 from pipeline.adversarial.tripwires import Tripwires
 from pipeline.captioning.sampler import Sampler
 from pipeline.params import GanParams
@@ -76,9 +77,15 @@ def _adversarial(
     gan = bench.params.gan.model_copy(update={"variant": variant})
     dim_image, dim_text = bench.generator.config.dim_image, bench.generator.config.dim_text
     discriminator = Discriminator(dim_image, dim_text, gan.discriminator).to(bench.device)
-    tripwires = Tripwires(sampler, bench.data, stories=1)
-    source = _source(gan, bench, sampler)
-    return AdversarialObjective(supervised, discriminator, source, bench.data, tripwires, gan)
+    return AdversarialObjective(
+        supervised,
+        discriminator,
+        make_reward(gan, discriminator, sampler.clip),
+        _source(gan, bench, sampler),
+        bench.data,
+        Tripwires(sampler, bench.data, stories=1),
+        gan,
+    )
 
 
 def _source(gan: GanParams, bench: Workbench, sampler: Sampler) -> CaptionSource:

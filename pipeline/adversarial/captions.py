@@ -10,18 +10,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pipeline.captioning.sampler import Sampler
 from pipeline.captioning.samples import Samples
 from pipeline.dataset.loaded import Batch, LoadedDataset
 from pipeline.dataset.story_dataset import Contexts
+from pipeline.model.generator import StoryGenerator
 from pipeline.params import GanParams
 from pipeline.training.objective import Hooks
 
 
 @dataclass(frozen=True)
 class Captions:
-    """S sampled captions of each of G training windows, story by story."""
+    """S captions of each of G training windows, story by story."""
 
     windows: Tensor
     """Rows of the training dataset, [G]."""
@@ -30,7 +32,7 @@ class Captions:
     mask: Tensor
     """[G * S, T], false on padding."""
     logprobs: Tensor
-    """Log-probability of each token under the generator that wrote it, [G * S, T]."""
+    """Log-probability of each token under the generator that wrote the samples, [G * S, T]."""
     embeddings: Tensor
     """CLIP text embeddings, [G, S, D]."""
 
@@ -53,18 +55,69 @@ class Captions:
             embeddings.view(len(windows), per_story, -1).to(device),
         )
 
-    def story(self, number: Tensor) -> "Captions":
-        """The captions of the `number`-th story [1] alone, without needless padding."""
-        per_story = self.embeddings.shape[1]
-        rows = number * per_story + torch.arange(per_story, device=number.device)
-        width = int(self.mask[rows].sum(dim=1).max())
+    def beside(self, others: "Captions") -> "Captions":
+        """The own captions of each story, and behind them those that `others` has of it."""
+        width = max(self.ids.shape[1], others.ids.shape[1])
+
+        def join(own: Tensor, other: Tensor) -> Tensor:
+            parts = [F.pad(x, (0, width - x.shape[1])) for x in (own, other)]
+            by_story = [part.view(len(self.windows), -1, width) for part in parts]
+            return torch.cat(by_story, dim=1).flatten(0, 1)
+
         return Captions(
-            self.windows[number],
-            self.ids[rows, :width],
-            self.mask[rows, :width],
-            self.logprobs[rows, :width],
-            self.embeddings[number],
+            self.windows,
+            join(self.ids, others.ids),
+            join(self.mask, others.mask),
+            join(self.logprobs, others.logprobs),
+            torch.cat([self.embeddings, others.embeddings], dim=1),
         )
+
+    def stories(self, numbers: Tensor) -> "Captions":
+        """All captions of the stories `numbers` [G'] alone, in that order."""
+        per_story = self.embeddings.shape[1]
+        rows = numbers[:, None] * per_story + torch.arange(per_story, device=numbers.device)
+        return self._take(rows.flatten(), self.windows[numbers], self.embeddings[numbers])
+
+    def best(self, rewards: Tensor) -> "Captions":
+        """The caption of each story that has the highest of the rewards [G, S]."""
+        stories, per_story = rewards.shape
+        rows = torch.arange(stories, device=rewards.device) * per_story + rewards.argmax(dim=1)
+        return self._take(rows, self.windows, self.embeddings.flatten(0, 1)[rows, None])
+
+    def _take(self, rows: Tensor, windows: Tensor, embeddings: Tensor) -> "Captions":
+        """The captions `rows`, without needless padding."""
+        width = int(self.mask[rows].sum(dim=1).max())
+        ids, mask, logprobs = (x[rows, :width] for x in (self.ids, self.mask, self.logprobs))
+        return Captions(windows, ids, mask, logprobs, embeddings)
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The true captions of training windows, as if the generator had written them."""
+
+    generator: StoryGenerator
+    train: LoadedDataset
+    batch_size: int
+    """Captions read at a time."""
+
+    @torch.no_grad()
+    def captions(self, windows: Tensor) -> Captions:
+        """One of each of the windows [G], with log-probabilities of the generator as it is now.
+
+        It is read in eval mode, as it is when it samples.
+        """
+        training = self.generator.training
+        self.generator.eval()
+        said = []
+        for rows in windows.split(self.batch_size):
+            batch = self.train.batch(rows.cpu().numpy())
+            prefix = self.generator.encode(batch["images"], batch["texts"]).prefix
+            said.append(-self.generator.caption_nll(prefix, batch)[batch["target_mask"]])
+        self.generator.train(training)
+        ids, mask = self.train.target.pad(windows)
+        logprobs = torch.zeros(mask.shape, device=mask.device)
+        logprobs[mask] = torch.cat(said)
+        return Captions(windows, ids, mask, logprobs, self.train.targets(windows)[1][:, None])
 
 
 class CaptionSource(Hooks, ABC):
@@ -91,12 +144,20 @@ class NaiveCaptions(CaptionSource):
 
     on_policy = True
 
-    def __init__(self, sampler: Sampler, train: LoadedDataset, per_story: int, seed: int):
-        """`train` is what batches are cut from."""
+    def __init__(
+        self,
+        sampler: Sampler,
+        train: LoadedDataset,
+        per_story: int,
+        seed: int,
+        truth: Truth | None = None,
+    ):
+        """`train` is what batches are cut from; with `truth` the generator gets true ones too."""
         self.sampler = sampler
         self.train = train
         self.per_story = per_story
         self.seed = seed
+        self.truth = truth
         self._for_discriminator: tuple[int, Captions] | None = None
 
     def pairs(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
@@ -108,7 +169,8 @@ class NaiveCaptions(CaptionSource):
         return windows, captions.embeddings.flatten(0, 1)
 
     def captions(self, batch: Batch, step: int) -> Captions:
-        return self._write(batch, f"{step}/generator")
+        written = self._write(batch, f"{step}/generator")
+        return written if self.truth is None else written.beside(self.truth.captions(batch["rows"]))
 
     def _write(self, batch: Batch, occasion: str) -> Captions:
         contexts = self.train.contexts(batch["rows"].tolist())
@@ -129,36 +191,45 @@ class CachedCaptions(CaptionSource):
         batch_pairs: int,
         every_steps: int,
         refresh: "Refresh | None" = None,
+        stories: int = 1,
+        truth: Truth | None = None,
     ):
         """`samples` holds `per_story` captions of each of the training windows `windows` [G].
 
         Args:
             batch_pairs: pairs for an update of the discriminator.
-            every_steps: one story's captions are for the generator in every so-many-th step.
+            every_steps: captions are for the generator in every so-many-th step.
             refresh: writes all captions anew from time to time.
+            stories: whose captions the generator gets at a time; all if there are fewer.
+            truth: gives the generator true captions too. They are read whenever samples have been
+                written, hence by the generator that wrote these.
         """
-        self.cached = Captions.of(samples, windows, per_story)
         self.per_story = per_story
         self.batch_pairs = batch_pairs
         self.every_steps = every_steps
         self.refresh = refresh
+        self.count = stories
+        self.truth = truth
+        self.cached = self._candidates(samples, windows)
 
     def pairs(self, batch: Batch, step: int) -> tuple[Tensor, Tensor]:
-        count = len(self.cached.ids)
-        rows = torch.randint(count, (self.batch_pairs,)).to(self.cached.windows.device)
-        windows = self.cached.windows[rows // self.per_story]
-        return windows, self.cached.embeddings.flatten(0, 1)[rows]
+        written = self.cached.embeddings[:, : self.per_story].flatten(0, 1)  # and no true ones
+        rows = torch.randint(len(written), (self.batch_pairs,)).to(written.device)
+        return self.cached.windows[rows // self.per_story], written[rows]
 
     def captions(self, batch: Batch, step: int) -> Captions | None:
         if step % self.every_steps:
             return None
-        number = torch.randint(len(self.cached.windows), (1,))
-        return self.cached.story(number.to(self.cached.windows.device))
+        every = len(self.cached.windows)
+        # One is drawn as ever, so that runs of old go the same way; several are different ones.
+        alone = self.count == 1
+        numbers = torch.randint(every, (1,)) if alone else torch.randperm(every)[: self.count]
+        return self.cached.stories(numbers.to(self.cached.windows.device))
 
     def between_epochs(self, epoch: int) -> None:
         if self.refresh is not None and (epoch + 1) % self.refresh.every_epochs == 0:
             samples = self.refresh.sample(epoch)
-            self.cached = Captions.of(samples, self.cached.windows, self.per_story)
+            self.cached = self._candidates(samples, self.cached.windows)
 
     def state(self) -> dict[str, Tensor]:
         return dict(vars(self.cached)) if self.refresh is not None else {}
@@ -167,6 +238,11 @@ class CachedCaptions(CaptionSource):
         if state:
             device = self.cached.windows.device
             self.cached = Captions(**{name: tensor.to(device) for name, tensor in state.items()})
+
+    def _candidates(self, samples: Samples, windows: Tensor) -> Captions:
+        """Samples, and the true captions behind them if they are wanted."""
+        written = Captions.of(samples, windows, self.per_story)
+        return written if self.truth is None else written.beside(self.truth.captions(windows))
 
 
 @dataclass(frozen=True)
@@ -195,13 +271,23 @@ def make_source(
         samples: what the `captions` stage wrote, story by story; `naive` does not look at it.
     """
     per_story = gan.cache.samples_per_story
+    truth = None
+    if gan.true_captions:
+        truth = Truth(sampler.generator, train, sampler.params.batch_size)
     if not gan.reads_cache:
-        return NaiveCaptions(sampler, train, per_story, seed)
+        return NaiveCaptions(sampler, train, per_story, seed, truth)
     row = {story: i for i, story in enumerate(train.story)}
     rows = [row[story] for story in samples.story[::per_story]]
     every = gan.cache.refresh_epochs
     refresh = Refresh(sampler, train.contexts(rows), per_story, seed, every) if every else None
     windows = torch.tensor(rows, device=next(sampler.generator.parameters()).device)
     return CachedCaptions(
-        samples, windows, per_story, gan.discriminator.batch_pairs, gan.text_every_steps, refresh
+        samples,
+        windows,
+        per_story,
+        gan.discriminator.batch_pairs,
+        gan.text_every_steps,
+        refresh,
+        gan.text_stories,
+        truth,
     )

@@ -5,9 +5,10 @@ discriminator's judgement to the generator's weights (`gan.signal`):
 
 - `embedding`: the predicted image embedding beside the true caption is a fake, and differentiable;
 - `text`: its scores of whole sampled captions are rewards, for a policy gradient or a preference
-  loss on their tokens' log-probabilities.
+  loss on their tokens' log-probabilities, or to choose the captions whose likelihood is raised.
 
 With `none` the judgement of decoded captions is added to the loss as it is, and moves nothing.
+CLIP's own judgement can be the reward, with the discriminator's or in its place (`gan.reward`).
 """
 
 from collections.abc import Iterable
@@ -25,9 +26,11 @@ from pipeline.adversarial.losses import (
     policy_loss,
     preference_loss,
 )
+from pipeline.adversarial.rewards import Reward
 from pipeline.adversarial.tripwires import Tripwires
 from pipeline.dataset.loaded import Batch, LoadedDataset
 from pipeline.model.generator import Encoded
+from pipeline.model.losses import text_loss
 from pipeline.params import GanParams
 from pipeline.training.objective import Objective, Verdict
 from pipeline.training.optimiser import load_optimiser_state, optimiser_state
@@ -38,7 +41,7 @@ class AdversarialObjective(Objective):
     """Likelihood and embedding losses of the baseline, plus the discriminator's judgement.
 
     Names besides the supervised ones: `adversarial` is the weighted sum of the generator's
-    adversarial terms, `d_loss` the discriminator's hinge loss at its last update.
+    adversarial terms, `d_loss` the discriminator's hinge loss at its last update, if there is one.
     """
 
     label = "adversarial"
@@ -47,26 +50,32 @@ class AdversarialObjective(Objective):
     def __init__(
         self,
         supervised: SupervisedObjective,
-        discriminator: Discriminator,
+        discriminator: Discriminator | None,
+        reward: Reward,
         source: CaptionSource,
         train: LoadedDataset,
         tripwires: Tripwires,
         params: GanParams,
     ):
-        """`train` is what batches are cut from; `source` knows its windows by row."""
+        """`discriminator` may be None where `params.has_discriminator` is false.
+
+        `train` is what batches are cut from; `source` knows its windows by row.
+        """
         self.supervised = supervised
         self.generator = supervised.generator
         self.discriminator = discriminator
+        self.reward = reward
         self.source = source
         self.train = train
         self.tripwires = tripwires
         self.params = params
-        self.negatives = (
-            hard_negatives(params.hardneg.mining, train) if params.variant == "hardneg" else None
-        )
-        self.optimiser = torch.optim.AdamW(
-            discriminator.parameters(), lr=params.discriminator.lr, betas=(0.5, 0.999)
-        )
+        self.negatives = None
+        if discriminator is not None:
+            if params.variant == "hardneg":
+                self.negatives = hard_negatives(params.hardneg.mining, train)
+            self.optimiser = torch.optim.AdamW(
+                discriminator.parameters(), lr=params.discriminator.lr, betas=(0.5, 0.999)
+            )
         self.step = 0
         self.d_loss = torch.zeros((), device=train.image.target.device)
 
@@ -75,17 +84,19 @@ class AdversarialObjective(Objective):
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Update the discriminator if it is its turn, and give the generator's losses."""
         encoded = self.generator.encode(batch["images"], batch["texts"])
-        if self.step % self.params.d_every_steps == 0:
+        if self.discriminator is not None and self.step % self.params.d_every_steps == 0:
             for _ in range(self.params.d_steps):
-                self._update_discriminator(batch, encoded.image_pred.detach())
+                self._update(self.discriminator, batch, encoded.image_pred.detach())
         losses = self.supervised.losses(encoded, batch)
         losses["adversarial"] = self._adversarial(batch, encoded)
         losses["loss"] = losses["loss"] + losses["adversarial"]
-        losses["d_loss"] = self.d_loss
+        if self.discriminator is not None:
+            losses["d_loss"] = self.d_loss
         self.step += 1
         return losses
 
-    def _update_discriminator(self, batch: Batch, image_pred: Tensor) -> None:
+    def _update(self, discriminator: Discriminator, batch: Batch, image_pred: Tensor) -> None:
+        """One step of the discriminator."""
         windows, written = self.source.pairs(batch, self.step)
         images, texts = self.train.targets(windows)
         fakes = [(images, written)]
@@ -93,42 +104,48 @@ class AdversarialObjective(Objective):
             fakes.append((image_pred, batch["target_text"]))
         if self.negatives is not None:
             fakes.append((images, self.train.targets(self.negatives(windows))[1]))
-        self.discriminator.train().requires_grad_(True)
+        discriminator.train().requires_grad_(True)
         loss = hinge_loss(
-            self.discriminator(images, texts).score,
-            [self.discriminator(*fake).score for fake in fakes],
+            discriminator(images, texts).score, [discriminator(*fake).score for fake in fakes]
         )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(
-            self.discriminator.parameters(), self.params.discriminator.max_grad_norm
+            discriminator.parameters(), self.params.discriminator.max_grad_norm
         )
         self.optimiser.step()
         self.d_loss = loss.detach()
 
     def _adversarial(self, batch: Batch, encoded: Encoded) -> Tensor:
         """The weighted adversarial terms of the generator, a scalar."""
-        self.discriminator.eval().requires_grad_(False)
-        params = self.params
+        discriminator, params = self.discriminator, self.params
         total = encoded.image_pred.new_zeros(())
-        if params.signal in ("embedding", "both") and params.beta_embedding:
-            total = total + params.beta_embedding * self._embedding_term(batch, encoded.image_pred)
+        if discriminator is not None:
+            discriminator.eval().requires_grad_(False)
+            if params.signal in ("embedding", "both") and params.beta_embedding:
+                term = self._embedding_term(discriminator, batch, encoded.image_pred)
+                total = total + params.beta_embedding * term
         if params.signal in ("text", "both") and params.beta_text:
             captions = self.source.captions(batch, self.step)
             if captions is not None:
                 total = total + params.beta_text * self._text_term(captions)
-        if params.signal == "none" and params.beta_text:
+        if discriminator is not None and params.signal == "none" and params.beta_text:
             windows, written = self.source.pairs(batch, self.step)
             images, texts = self.train.targets(windows)
-            fake = self.discriminator(images, written)
-            total = total + params.beta_text * self._judgement(fake, images, texts)
+            fake = discriminator(images, written)
+            judged = self._judgement(discriminator, fake, images, texts)
+            total = total + params.beta_text * judged
         return total
 
-    def _embedding_term(self, batch: Batch, image_pred: Tensor) -> Tensor:
-        fake = self.discriminator(image_pred, batch["target_text"])
-        return self._judgement(fake, batch["target_image"], batch["target_text"])
+    def _embedding_term(
+        self, discriminator: Discriminator, batch: Batch, image_pred: Tensor
+    ) -> Tensor:
+        fake = discriminator(image_pred, batch["target_text"])
+        return self._judgement(discriminator, fake, batch["target_image"], batch["target_text"])
 
-    def _judgement(self, fake: PairScores, images: Tensor, texts: Tensor) -> Tensor:
+    def _judgement(
+        self, discriminator: Discriminator, fake: PairScores, images: Tensor, texts: Tensor
+    ) -> Tensor:
         """How little fakes pass by their scores and, with feature matching, by their features.
 
         Args:
@@ -136,7 +153,7 @@ class AdversarialObjective(Objective):
         """
         term = -fake.score.mean()
         if self.params.feature_matching:
-            real = self.discriminator(images, texts)
+            real = discriminator(images, texts)
             matching = feature_matching_loss(real.features, fake.features)
             term = term + self.params.feature_matching * matching
         return term
@@ -144,23 +161,32 @@ class AdversarialObjective(Objective):
     def _text_term(self, captions: Captions) -> Tensor:
         stories, per_story, _ = captions.embeddings.shape
         batch = self.train.batch(captions.windows.cpu().numpy())
-        prefix = self.generator.encode(batch["images"], batch["texts"]).prefix
-        prefix, prompt_ids, prompt_mask = (
-            part.repeat_interleave(per_story, dim=0)
-            for part in (prefix, batch["prompt_ids"], batch["prompt_mask"])
-        )
-        logprobs = -self.generator.decoder.token_nll(
-            prefix, prompt_ids, prompt_mask, captions.ids, captions.mask
-        )
-        images = batch["target_image"].repeat_interleave(per_story, dim=0)
-        scores = self.discriminator(images, captions.embeddings.flatten(0, 1)).score
-        rewards = scores.detach().view(stories, per_story)
+        rewards = self.reward(batch, captions.embeddings)
+        if self.params.text_loss == "best":
+            # Supervised training on what was chosen (best-of-n distillation); no other is read.
+            best = captions.best(rewards)
+            return text_loss(-self._logprobs(batch, best), best.mask)
+        logprobs = self._logprobs(batch, captions)
         if self.params.text_loss == "preference":
             whole = [x.sum(dim=1).view(stories, per_story) for x in (logprobs, captions.logprobs)]
             return preference_loss(whole[0], whole[1], rewards, self.params.preference_beta)
         old = None if self.source.on_policy else captions.logprobs
         advantage = advantages(rewards).flatten()
         return policy_loss(logprobs, captions.mask, advantage, old, self.params.policy_clip)
+
+    def _logprobs(self, batch: Batch, captions: Captions) -> Tensor:
+        """Log-probability of each token of the captions under the generator as it is, [G * S, T].
+
+        `batch` holds their G windows.
+        """
+        prefix = self.generator.encode(batch["images"], batch["texts"]).prefix
+        prefix, prompt_ids, prompt_mask = (
+            part.repeat_interleave(captions.embeddings.shape[1], dim=0)
+            for part in (prefix, batch["prompt_ids"], batch["prompt_mask"])
+        )
+        return -self.generator.decoder.token_nll(
+            prefix, prompt_ids, prompt_mask, captions.ids, captions.mask
+        )
 
     # --- judging
 
@@ -182,12 +208,11 @@ class AdversarialObjective(Objective):
 
     def state(self) -> dict[str, Tensor]:
         """Discriminator, its optimiser, where it is, and the source's captions if they changed."""
-        parameters = dict(self.discriminator.named_parameters())
-        parts = {
-            "discriminator": self.discriminator.state_dict(),
-            "optimiser": optimiser_state(self.optimiser, parameters),
-            "source": self.source.state(),
-        }
+        parts = {"source": self.source.state()}
+        if self.discriminator is not None:
+            parameters = dict(self.discriminator.named_parameters())
+            parts["discriminator"] = self.discriminator.state_dict()
+            parts["optimiser"] = optimiser_state(self.optimiser, parameters)
         state = {f"{part}/{n}": t for part, tensors in parts.items() for n, t in tensors.items()}
         return state | {"step": torch.tensor(self.step), "d_loss": self.d_loss}
 
@@ -198,9 +223,10 @@ class AdversarialObjective(Objective):
             mark = f"{name}/"
             return {n.removeprefix(mark): t for n, t in state.items() if n.startswith(mark)}
 
-        self.discriminator.load_state_dict(part("discriminator"))
-        parameters = dict(self.discriminator.named_parameters())
-        load_optimiser_state(self.optimiser, parameters, part("optimiser"))
+        if self.discriminator is not None:
+            self.discriminator.load_state_dict(part("discriminator"))
+            parameters = dict(self.discriminator.named_parameters())
+            load_optimiser_state(self.optimiser, parameters, part("optimiser"))
         self.source.load_state(part("source"))
         self.step = int(state["step"])
         self.d_loss = state["d_loss"].to(self.d_loss.device)

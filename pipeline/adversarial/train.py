@@ -5,6 +5,7 @@ from pathlib import Path
 from pipeline.adversarial.captions import make_source
 from pipeline.adversarial.discriminator import Discriminator, save_discriminator
 from pipeline.adversarial.objective import AdversarialObjective
+from pipeline.adversarial.rewards import make_reward
 from pipeline.adversarial.tripwires import Tripwires
 from pipeline.captioning.sampler import Sampler
 from pipeline.captioning.samples import read_samples
@@ -51,7 +52,9 @@ def train_adversarially(
     images, texts = stories.images, stories.texts
     generator = load_generator(model, device, (images.dim, texts.dim))
     made_by = read_params(model)
-    discriminator = Discriminator(images.dim, texts.dim, gan.discriminator).to(device)
+    discriminator = None
+    if gan.has_discriminator:
+        discriminator = Discriminator(images.dim, texts.dim, gan.discriminator).to(device)
     prompts = load_prompts(generator.config)
     clip = FrozenClip.rebuild(texts.attributes, params.generate.batch_size)
     sampler = Sampler(generator, prompts, clip, params.generate)
@@ -70,9 +73,11 @@ def train_adversarially(
         )
 
     # --- training
+    # The source reads true captions by the generator as it comes: the trainer restores another.
     objective = AdversarialObjective(
         SupervisedObjective(generator, params.loss),
         discriminator,
+        make_reward(gan, discriminator, clip),
         make_source(gan, sampler, train, samples, params.seed),
         train,
         Tripwires(sampler, val),
@@ -92,7 +97,8 @@ def train_adversarially(
         outcome = trainer.run(warm_start=True)
     with replacing_folder(out) as partial:
         write_generator(partial, generator, made_by | used, Encoder.read(model))
-        save_discriminator(partial / DISCRIMINATOR_FILE, discriminator)
+        if discriminator is not None:
+            save_discriminator(partial / DISCRIMINATOR_FILE, discriminator)
     checkpoints.clear()
     kept = f"epoch {outcome.best_epoch + 1}" if outcome.best_epoch >= 0 else "the baseline"
     print(

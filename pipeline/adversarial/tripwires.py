@@ -23,15 +23,22 @@ class Tripwires:
         self.images, self.texts = val.targets(torch.from_numpy(watched))
 
     @torch.no_grad()
-    def figures(self, discriminator: Discriminator) -> dict[str, float]:
+    def figures(self, discriminator: Discriminator | None) -> dict[str, float]:
         """Means over the stories.
 
         `words` a caption, `distinct_2` (different bigrams among all bigrams; Li et al., 2016),
-        `finished` (share that ends in end-of-text), and the scores `d_real`, `d_generated` and
-        `d_shuffled` (the next story's true caption).
+        `finished` (share that ends in end-of-text), and, of a discriminator, the scores `d_real`,
+        `d_generated` and `d_shuffled` (the next story's true caption).
         """
         captions = self.sampler.greedy(self.contexts)
         words = [caption.text.split() for caption in captions]
+        figures = {
+            "words": sum(map(len, words)) / len(words),
+            "distinct_2": distinct_ngrams(words, 2),
+            "finished": sum(caption.finished for caption in captions) / len(captions),
+        }
+        if discriminator is None:
+            return figures
         embeddings = torch.from_numpy(self.sampler.embed([caption.text for caption in captions]))
         scored = {
             "d_real": self.texts,
@@ -39,8 +46,6 @@ class Tripwires:
             "d_shuffled": self.texts.roll(-1, dims=0),
         }
         discriminator.eval()
-        return {
-            "words": sum(map(len, words)) / len(words),
-            "distinct_2": distinct_ngrams(words, 2),
-            "finished": sum(caption.finished for caption in captions) / len(captions),
-        } | {n: float(discriminator(self.images, t).score.mean()) for n, t in scored.items()}
+        return figures | {
+            n: float(discriminator(self.images, t).score.mean()) for n, t in scored.items()
+        }

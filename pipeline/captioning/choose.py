@@ -55,7 +55,7 @@ class Captioner:
         if self.discriminator is None and self.params.choose == "discriminator":
             raise UserError(
                 "generate.choose is discriminator, but this model was trained against none: set "
-                "gan.variant to one that has one, or generate.choose to predicted"
+                "gan.variant and gan.reward to what has one, or generate.choose to predicted"
             )
 
     def write(

@@ -33,9 +33,10 @@ def _load(
     precision: str,
     device: torch.device,
     preprocessor: ImagePreprocessor | None = None,
-) -> tuple[Any, LastLayer, Any]:
+) -> tuple[Any, LastLayer, Any, float]:
     """One frozen tower in eval mode: its Transformer in `precision`, the last layer of that, and
-    the projection behind it, which stays in float32: it is small, and all that is left to do.
+    the projection behind it, which stays in float32: it is small, and all that is left to do. Last
+    comes what cosines are multiplied by to be logits.
 
     With a preprocessor it is the image tower, for pixels as that one gives them; else the text's.
     """
@@ -57,7 +58,7 @@ def _load(
     transformer.to(device, pick_dtype(precision, device))
     use_fastest_attention(transformer, device)
     pack_frozen(transformer)
-    return transformer, layers[-1], projection.to(device)
+    return transformer, layers[-1], projection.to(device), float(model.logit_scale.exp())
 
 
 def _unit(vectors: Tensor) -> np.ndarray:
@@ -79,7 +80,7 @@ class ImageTower:
     ) -> None:
         self.batch_size = batch_size
         self.device = device
-        self.transformer, last, self.projection = _load(folder, precision, device, preprocessor)
+        self.transformer, last, self.projection, _ = _load(folder, precision, device, preprocessor)
         last.read_at = torch.zeros(batch_size, dtype=torch.int64, device=device)  # the class token
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
@@ -112,7 +113,9 @@ class TextTower:
         self.overflow = overflow
         self.batch_size = batch_size
         self.device = device
-        self.transformer, self.last_layer, self.projection = _load(folder, precision, device)
+        self.transformer, self.last_layer, self.projection, self.logit_scale = _load(
+            folder, precision, device
+        )
         words = self.transformer.get_input_embeddings().num_embeddings
         self.tokenizer = load_tokenizer(folder.files, words)
         self.max_tokens = min(self.tokenizer.model_max_length, folder.text_positions)

@@ -21,7 +21,7 @@ from pipeline.evaluation.references import (
 )
 from pipeline.evaluation.results import Measures, SplitMeasures
 from pipeline.model.config import Encoder, GeneratorConfig
-from pipeline.model.layout import CONFIG_FILE, DISCRIMINATOR_FILE, read_params
+from pipeline.model.layout import CONFIG_FILE, read_params
 from pipeline.stories.origin import read_origin
 
 ROWS = (GROUND_TRUTH, MODEL, NEAREST_TRAIN, COPY_LAST, NO_PREFIX, SHUFFLED)
@@ -51,7 +51,7 @@ def model_card(model: Path, raw: Path, measures: Measures) -> str:
     }
     if repo := origin.get("repo"):
         header["datasets"] = [repo]
-    adversarial = (model / DISCRIMINATOR_FILE).is_file()
+    adversarial = "gan" in params
     trained = "likelihood and embedding losses" + (
         f", then the adversarial stage ({params['gan']['variant']})" if adversarial else ""
     )

@@ -58,15 +58,24 @@ class GanParams(Group):
     signal: Literal["embedding", "text", "both", "none"] = "both"
     """What of the generator the discriminator moves: predicted embedding, written words, both, or
     nothing, as published (its score of decoded text has no gradient); a control."""
-    text_loss: Literal["policy", "preference"] = "policy"
-    """How its judgement of whole captions reaches the decoder: by policy gradient, or by a loss
-    that prefers the best of a story's cached captions to the rest."""
+    reward: Literal["discriminator", "clip", "mixed"] = "discriminator"
+    """What a whole caption earns: the discriminator's score; how surely CLIP tells its own target
+    image from the others of the step by it; or a mixture of the two."""
+    reward_share: Annotated[float, Field(ge=0, le=1)] = 0.06
+    """`mixed`: the discriminator's share of the reward, CLIP having the rest. From 0 to 1."""
+    text_loss: Literal["policy", "preference", "best"] = "policy"
+    """How the rewards of whole captions reach the decoder: by policy gradient; by a loss that
+    prefers the best of a story's cached captions to the rest; or by the likelihood of the best."""
+    true_captions: bool = False
+    """Whether a story's true caption stands among the captions that are rewarded."""
     beta_embedding: Weight = 0.02
     """Weight of the adversarial loss of the predicted embedding. 0 or more; 0 leaves it out."""
     beta_text: Weight = 0.2
     """Weight of the adversarial loss of the written words. 0 or more; 0 leaves it out."""
     text_every_steps: Count = 2
-    """Cached captions move the decoder in every so-many-th step, one story's at a time."""
+    """Cached captions move the decoder in every so-many-th step. 1 or more."""
+    text_stories: Count = 1
+    """Stories whose cached captions do so at a time; up to `cache.subset_stories`."""
     policy_clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """`policy` on cached captions: how far from 1 a token's probability ratio counts (PPO)."""
     preference_beta: Positive = 0.2
@@ -99,13 +108,15 @@ class GanParams(Group):
         weights = {"cached": self.cache.feature_matching, "hardneg": self.hardneg.feature_matching}
         return weights.get(self.variant, 0.0)
 
+    @property
+    def has_discriminator(self) -> bool:
+        """Whether anything looks at a discriminator's scores, so that one is trained."""
+        return not (self.reward == "clip" and self.signal == "text")
+
     @model_validator(mode="after")
-    def _samples_can_be_compared(self) -> Self:
-        if (
-            self.variant != "none"
-            and self.signal in ("text", "both")
-            and self.cache.samples_per_story == 1
-        ):
+    def _captions_can_be_compared(self) -> Self:
+        candidates = self.cache.samples_per_story + self.true_captions
+        if self.variant != "none" and self.signal in ("text", "both") and candidates == 1:
             raise ValueError(
                 f"gan.cache.samples_per_story is 1, but gan.signal {self.signal} compares the "
                 "captions of a story: sample 2 or more, or take gan.signal embedding or none"
@@ -118,5 +129,22 @@ class GanParams(Group):
             raise ValueError(
                 "gan.text_loss is preference, but gan.variant naive keeps no captions to prefer "
                 "among: take gan.variant cached or hardneg, or gan.text_loss policy"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _stories_to_compare(self) -> Self:
+        if not self.reads_cache:
+            return self
+        if self.text_stories > self.cache.subset_stories:
+            raise ValueError(
+                f"gan.text_stories is {self.text_stories}, but only gan.cache.subset_stories "
+                f"{self.cache.subset_stories} have cached captions: lower the one or raise the "
+                "other"
+            )
+        if self.reward != "discriminator" and self.text_stories == 1:
+            raise ValueError(
+                f"gan.reward is {self.reward}, which compares the target images of a step, but "
+                "gan.text_stories is 1: take 2 or more, or gan.reward discriminator"
             )
         return self

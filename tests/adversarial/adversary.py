@@ -12,9 +12,11 @@ from pipeline.adversarial.captions import (
     CaptionSource,
     NaiveCaptions,
     Refresh,
+    Truth,
 )
 from pipeline.adversarial.discriminator import Discriminator
 from pipeline.adversarial.objective import AdversarialObjective
+from pipeline.adversarial.rewards import make_reward
 from pipeline.adversarial.tripwires import Tripwires
 from pipeline.captioning.generate import story_seed
 from pipeline.captioning.sampler import Sampler
@@ -66,9 +68,12 @@ def make_objective(
     writer = sampler(toy, clip)
     torch.manual_seed(2)
     dim = toy.train.image.embeddings.shape[1]
+    if discriminator is None and params.has_discriminator:
+        discriminator = Discriminator(dim, dim, params.discriminator)
     return AdversarialObjective(
         SupervisedObjective(toy.generator, LOSS),
-        discriminator or Discriminator(dim, dim, params.discriminator),
+        discriminator,
+        make_reward(params, discriminator, writer.clip),
         source(toy, writer, params, cached),
         toy.train,
         Tripwires(writer, toy.val),
@@ -77,8 +82,9 @@ def make_objective(
 
 
 def source(toy: Toy, writer: Sampler, params: GanParams, cached: Sequence[int]) -> CaptionSource:
+    truth = Truth(toy.generator, toy.train, 3) if params.true_captions else None
     if params.variant == "naive":
-        return NaiveCaptions(writer, toy.train, PER_STORY, seed=5)
+        return NaiveCaptions(writer, toy.train, PER_STORY, 5, truth)
     contexts = toy.train.contexts(cached)
     every = [i for i in range(len(cached)) for _ in range(PER_STORY)]
     seeds = [story_seed(i, "a sample") for i in range(len(every))]
@@ -92,4 +98,6 @@ def source(toy: Toy, writer: Sampler, params: GanParams, cached: Sequence[int]) 
         params.discriminator.batch_pairs,
         params.text_every_steps,
         refresh,
+        params.text_stories,
+        truth,
     )

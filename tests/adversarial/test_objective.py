@@ -75,6 +75,48 @@ def test_the_preference_loss_reaches_the_decoder(toy: Toy, tiny_clip: Path, vari
     assert moved(toy) == reached_by(toy, "text")
 
 
+@pytest.mark.parametrize("text_loss", ["policy", "preference", "best"])
+@pytest.mark.parametrize("reward", ["clip", "mixed"])
+def test_every_reward_reaches_the_decoder_by_every_loss(
+    toy: Toy, tiny_clip: Path, reward: str, text_loss: str
+) -> None:
+    params = gan(
+        signal="text", reward=reward, text_loss=text_loss, text_stories=4, true_captions=True
+    )
+    make_objective(toy, tiny_clip, params)(a_batch(toy))["adversarial"].backward()
+    assert moved(toy) == reached_by(toy, "text")
+
+
+def test_clip_alone_needs_no_discriminator(toy: Toy, tiny_clip: Path) -> None:
+    objective = make_objective(toy, tiny_clip, gan(signal="text", reward="clip", text_stories=4))
+    assert objective.discriminator is None
+    losses = objective(a_batch(toy))
+    assert losses["adversarial"] != 0 and "d_loss" not in losses
+    toy.generator.eval()
+    figures = objective.validate(toy.val.batches(8))
+    assert "words" in figures and "d_real" not in figures
+
+
+def test_the_likelihood_of_the_best_is_the_supervised_loss_on_it(toy: Toy, tiny_clip: Path) -> None:
+    """Whether true captions or the first samples earn most."""
+    params = gan(signal="text", text_loss="best", text_stories=4, true_captions=True)
+    objective = make_objective(toy, tiny_clip, params)
+    objective.reward = lambda batch, texts: torch.arange(4.0).expand(4, 4)
+    toy.generator.eval()
+    term = objective(a_batch(toy))["adversarial"]
+    batch = toy.train.batch(objective.source.cached.windows.numpy())
+    nll = SupervisedObjective(toy.generator, LOSS)(batch)["nll"]
+    assert term.item() == pytest.approx(params.beta_text * nll.item(), rel=1e-5)
+    objective.reward = lambda batch, texts: -torch.arange(4.0).expand(4, 4)
+    term = objective(a_batch(toy))["adversarial"]
+    sampled, mask = (
+        x[::4] for x in (objective.source.cached.logprobs, objective.source.cached.mask)
+    )
+    nats = -sampled.sum() / mask.sum()  # as they were sampled, since no step has been made
+    assert term.item() == pytest.approx(params.beta_text * nats.item(), rel=1e-5)
+    assert abs(nats - nll) > 1e-3, "the two cannot be mistaken for each other"
+
+
 @pytest.mark.parametrize("signal", ["embedding", "none"])
 @pytest.mark.parametrize(("variant", "group"), [("hardneg", "hardneg"), ("cached", "cache")])
 def test_feature_matching_is_a_part_of_the_adversarial_term(
@@ -169,12 +211,26 @@ def test_a_refresh_writes_the_captions_of_the_present_generator(toy: Toy, tiny_c
     assert torch.equal(other.source.cached.logprobs, after.logprobs)
 
 
-def test_a_state_put_back_goes_on_the_same_way(toy: Toy, tiny_clip: Path) -> None:
-    first = make_objective(toy, tiny_clip, gan())
+REFRESHED = {"subset_stories": 4, "samples_per_story": 3, "refresh_epochs": 1}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"reward": "mixed", "text_stories": 3, "true_captions": True, "cache": REFRESHED},
+        {"reward": "clip", "signal": "text", "text_stories": 3, "text_loss": "best"},
+    ],
+)
+def test_a_state_put_back_goes_on_the_same_way(
+    toy: Toy, tiny_clip: Path, changes: dict[str, Any]
+) -> None:
+    first = make_objective(toy, tiny_clip, gan(**changes))
     for _ in range(3):
         first(a_batch(toy))
+    first.between_epochs(0)
     state = {name: tensor.clone() for name, tensor in first.state().items()}
-    second = make_objective(toy, tiny_clip, gan())
+    second = make_objective(toy, tiny_clip, gan(**changes))
     second.load_state(state)
     results = []
     for objective in (first, second):
@@ -208,6 +264,7 @@ class LikesOneSide(nn.Module):
         ("naive", "policy", 0),
         ("cached", "policy", 1),  # the clip lets captions of one generator move it so far only
         ("cached", "preference", 0),
+        ("cached", "best", 1),
     ],
 )
 def test_training_on_text_raises_the_share_of_captions_that_are_liked(

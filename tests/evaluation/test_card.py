@@ -74,3 +74,13 @@ def test_data_that_allow_no_derived_works_are_warned_of(
     text = card(model, tmp_path, source="hub", license=licence)
     assert ("does not allow derived works to be shared" in text) == warned
     assert (licence or "not said by their source") in text
+
+
+@pytest.mark.parametrize("variant", [None, "cached"])
+def test_how_a_model_was_trained(model: Path, tmp_path: Path, variant: str | None) -> None:
+    """As its parameters say, whether or not there was a discriminator to keep."""
+    copy = Path(shutil.copytree(model, tmp_path / "copy"))
+    params = json.loads((copy / "params.json").read_text())
+    write_json(copy / "params.json", params | ({"gan": {"variant": variant}} if variant else {}))
+    text = card(copy, tmp_path, source="sample")
+    assert ("then the adversarial stage (cached)" in text) == (variant == "cached")

@@ -176,6 +176,24 @@ def test_no_test_stories_needs_a_carved_split():
 
 
 @pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"reward": "clip"}, r"gan\.reward is clip.*gan\.text_stories is 1: take 2 or more"),
+        ({"text_stories": 121}, r"gan\.text_stories is 121.*gan\.cache\.subset_stories 120"),
+        ({"variant": "naive", "text_loss": "preference"}, r"gan\.variant naive keeps no captions"),
+    ],
+)
+def test_rewards_that_cannot_be_given(changes, said):
+    plain = load_params(SHIPPED).model_dump()
+    plain["gan"] |= {"variant": "cached"} | changes
+    with pytest.raises(UserError, match=said) as raised:
+        check_params(plain, "params.yaml")
+    assert "\n" not in str(raised.value)
+    plain["gan"]["variant"] = "none"
+    assert check_params(plain, "params.yaml").gan.variant == "none"
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("loss: {alpha: 0.5", "line 1: not valid YAML"),

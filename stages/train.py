@@ -51,7 +51,13 @@ def train(inputs: Inputs, out: Path, live: Path) -> None:
     checkpoints = claim_checkpoints(
         {"params": used}, stories, generator.fingerprint(), TRAINING_CODE
     )
-    objective = SupervisedObjective(generator, params.loss)
+    objective = SupervisedObjective(
+        generator,
+        params.loss,
+        training,
+        params.train.embedding_windows,
+        params.train.told_share,
+    )
     with Curves(live) as curves:
         outcome = Trainer(
             objective, training, validation, params.train, params.seed, checkpoints, curves

@@ -117,19 +117,27 @@ class LoadedDataset:
     def batch(self, rows: Int64[ndarray, " b"]) -> Batch:
         """The windows `rows` as named tensors.
 
-        `images`, `texts` [B, K, D]; `target_image`, `target_text` [B, D] and their content
-        numbers `target_image_id`, `target_text_id` [B]; `prompt_ids`, `prompt_mask` [B, S] and
-        `target_ids`, `target_mask` [B, T], padded on the right; `rows` [B].
+        Those of `features`; `prompt_ids`, `prompt_mask` [B, S] and `target_ids`, `target_mask`
+        [B, T], padded on the right.
         """
-        index = torch.from_numpy(rows).to(self.image.target.device)
+        batch = self.features(torch.from_numpy(rows))
+        batch["prompt_ids"], batch["prompt_mask"] = self.prompt.pad(batch["rows"])
+        batch["target_ids"], batch["target_mask"] = self.target.pad(batch["rows"])
+        return batch
+
+    def features(self, rows: Int64[Tensor, " b"]) -> Batch:
+        """The embeddings of the windows `rows`, named.
+
+        `images`, `texts` [B, K, D]; `target_image`, `target_text` [B, D] and their content
+        numbers `target_image_id`, `target_text_id` [B]; `rows` [B].
+        """
+        index = rows.to(self.image.target.device)
         batch = {"rows": index}
         for name, modality in (("image", self.image), ("text", self.text)):
             target = modality.target[index]
             batch[f"{name}s"] = modality.embeddings[modality.context[index]]
             batch[f"target_{name}"] = modality.embeddings[target]
             batch[f"target_{name}_id"] = target
-        batch["prompt_ids"], batch["prompt_mask"] = self.prompt.pad(index)
-        batch["target_ids"], batch["target_mask"] = self.target.pad(index)
         return batch
 
     def batches(self, batch_size: int) -> Iterator[Batch]:

@@ -78,7 +78,7 @@ def likelihood(
             nats[name].append(nll.sum(dim=1, dtype=torch.float64).cpu().numpy())
         tokens.append(batch["target_mask"].sum(dim=1).cpu().numpy())
         size = len(batch["rows"])
-        sums += [size * float(value) for value in embedding_losses(encoded, batch, loss)]
+        sums += [size * float(value) for value in embedding_losses(encoded.predicted, batch, loss)]
         progress(size)
     every = {name: np.concatenate(parts) for name, parts in nats.items()}
     count = np.concatenate(tokens)

@@ -48,7 +48,9 @@ class PrefixDecoder(nn.Module):
         words = all_words(lm)
         width = words.shape[1]
         self.n_prefix = config.decoder.n_prefix
-        self.from_z = nn.Linear(config.fusion.d_model, self.n_prefix * width)
+        self.embedding_prefix = config.decoder.embedding_prefix
+        predicted = config.dim_image + config.dim_text if self.embedding_prefix else 0
+        self.from_z = nn.Linear(config.fusion.d_model + predicted, self.n_prefix * width)
         self.z_norm = nn.LayerNorm(width)
         self.frame_prefix = config.decoder.frame_prefix
         if self.frame_prefix:
@@ -72,12 +74,22 @@ class PrefixDecoder(nn.Module):
         return self
 
     def prefix(
-        self, positions: Float[Tensor, "b k d_model"], z: Float[Tensor, "b d_model"]
+        self,
+        positions: Float[Tensor, "b f d_model"],
+        z: Float[Tensor, "b d_model"],
+        image: Float[Tensor, "b dim_image"],
+        text: Float[Tensor, "b dim_text"],
     ) -> Float[Tensor, "b p h"]:
-        """The encoder's positions and their mean to prefix embeddings.
+        """The encoder's positions, their mean and what is known of the target's CLIP embeddings to
+        prefix embeddings.
 
         These are in the LM's dtype; what is trained in front of it stays in float32.
         """
+        if self.embedding_prefix:
+            # To unit variance, as in the fusion encoder; and without a way back, so that the heads
+            # go on predicting CLIP's embeddings rather than what suits the words.
+            known = [x.detach() * x.shape[1] ** 0.5 for x in (image, text)]
+            z = torch.cat([z, *known], dim=1)
         pooled = self.from_z(z).view(len(z), self.n_prefix, self.width)
         parts = [self.z_norm(pooled)]
         if self.frame_prefix:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 from numpy import ndarray
 from torch import Tensor, nn
 
@@ -35,6 +35,21 @@ class Encoded(NamedTuple):
     """Predicted CLIP embedding of the target image, unit norm."""
     text_pred: Float[Tensor, "b dim_text"]
     """Predicted CLIP embedding of the target caption, unit norm."""
+
+    @property
+    def predicted(self) -> tuple[Float[Tensor, "b dim_image"], Float[Tensor, "b dim_text"]]:
+        """Both predicted embeddings."""
+        return self.image_pred, self.text_pred
+
+
+class Told(NamedTuple):
+    """Embeddings of targets that the prefix of some windows is made from, in place of predicted
+    ones."""
+
+    image: Float[Tensor, "b dim_image"]
+    text: Float[Tensor, "b dim_text"]
+    where: Bool[Tensor, " b"]
+    """The windows that are told; the others' rows do not count."""
 
 
 class StoryGenerator(nn.Module):
@@ -87,14 +102,35 @@ class StoryGenerator(nn.Module):
         return generator
 
     def encode(
-        self, images: Float[Tensor, "b k dim_image"], texts: Float[Tensor, "b k dim_text"]
+        self,
+        images: Float[Tensor, "b k dim_image"],
+        texts: Float[Tensor, "b k dim_text"],
+        told: Told | None = None,
     ) -> Encoded:
-        """Encode contexts: embeddings of their frames and captions, unit norm."""
+        """Encode contexts: embeddings of their frames and captions, unit norm.
+
+        `told` counts with `decoder.embedding_prefix` alone, and is for training.
+        """
         positions, z = self.fusion(images, texts)
-        prefix = self.decoder.prefix(positions, z)
+        image_pred, text_pred = self._heads(z)
+        known = image_pred, text_pred
+        if told is not None:
+            where = told.where[:, None]
+            known = (
+                torch.where(where, told.image, image_pred),
+                torch.where(where, told.text, text_pred),
+            )
+        return Encoded(z, self.decoder.prefix(positions, z, *known), image_pred, text_pred)
+
+    def predict(
+        self, images: Float[Tensor, "b k dim_image"], texts: Float[Tensor, "b k dim_text"]
+    ) -> tuple[Float[Tensor, "b dim_image"], Float[Tensor, "b dim_text"]]:
+        """The predicted embeddings that `encode` gives, alone: without a prefix, a fifth of it."""
+        return self._heads(self.fusion(images, texts)[1])
+
+    def _heads(self, z: Tensor) -> tuple[Tensor, Tensor]:
         image_pred = self.image_head(z)
-        text_pred = image_pred if self.text_head is None else self.text_head(z)
-        return Encoded(z, prefix, image_pred, text_pred)
+        return image_pred, image_pred if self.text_head is None else self.text_head(z)
 
     @torch.inference_mode()
     def predict_embeddings(
@@ -104,8 +140,8 @@ class StoryGenerator(nn.Module):
         norm; arrays in and out, as the feature store has them."""
         device = next(self.parameters()).device
         inputs = (torch.from_numpy(embeddings).to(device) for embeddings in (images, texts))
-        encoded = self.encode(*inputs)
-        return encoded.image_pred.float().cpu().numpy(), encoded.text_pred.float().cpu().numpy()
+        image, text = self.predict(*inputs)
+        return image.float().cpu().numpy(), text.float().cpu().numpy()
 
     def caption_nll(
         self, prefix: Float[Tensor, "b p h"] | None, batch: Mapping[str, Tensor]

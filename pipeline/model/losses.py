@@ -12,7 +12,6 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.model.generator import Encoded
 from pipeline.params import LossParams
 
 TEMPERATURE = 0.07
@@ -25,16 +24,16 @@ def text_loss(nll: Float[Tensor, "b t"], mask: Bool[Tensor, "b t"]) -> Float[Ten
 
 
 def embedding_losses(
-    encoded: Encoded, batch: Mapping[str, Tensor], loss: LossParams
+    predicted: tuple[Float[Tensor, "b dim_image"], Float[Tensor, "b dim_text"]],
+    batch: Mapping[str, Tensor],
+    loss: LossParams,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """L_img and L_align over a batch, of the kinds that `loss` names."""
+    """L_img and L_align of predicted image and text embeddings over a batch, of the kinds that
+    `loss` names."""
+    image, text = predicted
     return (
-        embedding_loss(
-            loss.image, encoded.image_pred, batch["target_image"], batch["target_image_id"]
-        ),
-        embedding_loss(
-            loss.align, encoded.text_pred, batch["target_text"], batch["target_text_id"]
-        ),
+        embedding_loss(loss.image, image, batch["target_image"], batch["target_image_id"]),
+        embedding_loss(loss.align, text, batch["target_text"], batch["target_text_id"]),
     )
 
 

@@ -115,6 +115,9 @@ class DecoderParams(Group):
     """Prefix embeddings made from the pooled context vector. 1 or more."""
     frame_prefix: bool = True
     """Whether the encoder's K outputs, one per frame, follow as further prefix embeddings."""
+    embedding_prefix: bool = True
+    """Whether those of the pooled context vector are made from the predicted CLIP embeddings of the
+    next image and caption, too."""
 
     @model_validator(mode="after")
     def _trained_in_float32(self) -> Self:
@@ -171,6 +174,14 @@ class TrainParams(Group):
     """Passes over the training windows, at most. 1 or more."""
     batch_size: Count = 16
     """Windows per optimiser step. 1 or more."""
+    embedding_windows: Count = 128
+    """Windows of a step that the embedding losses see, those of the batch and others: they pass no
+    language model, so they cost little. 1 or more; of fewer than `batch_size` there are no others.
+    """
+    told_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the windows whose prefix is made from the target's own CLIP embeddings, blurred, in
+    the place of the predicted ones (teacher forcing); 0 is off. Counts with
+    `decoder.embedding_prefix` alone."""
     lr: Positive = 0.001
     """Peak learning rate of AdamW. Above 0."""
     schedule: Literal["cosine", "constant"] = "cosine"

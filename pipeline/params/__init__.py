@@ -108,7 +108,7 @@ class DecoderParams(Group):
     """Branch, tag or commit of that model on the Hub; null is its main branch."""
     tune: Literal["frozen", "full"] = "frozen"
     """Whether the language model stays as it is or is trained too."""
-    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of a frozen language model; auto is bfloat16 where that is faster. One that is
     trained computes in float32."""
     n_prefix: Count = 8

@@ -198,7 +198,9 @@ def tiny_config(
         dim_image=dims[0],
         dim_text=dims[1],
         fusion=FusionParams(**{"d_model": 32, "layers": 1, "heads": 2} | dict(fusion or {})),
-        decoder=DecoderParams(**{"model": str(gpt2), "n_prefix": 2} | dict(decoder or {})),
+        decoder=DecoderParams(
+            **{"model": str(gpt2), "n_prefix": 2, "precision": "float32"} | dict(decoder or {})
+        ),
         prompt=PromptParams(
             **{"words_per_caption": 5, "max_target_tokens": 40, "max_sequence_tokens": 256}
             | dict(prompt or {})

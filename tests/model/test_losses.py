@@ -4,7 +4,6 @@ import math
 
 import torch
 
-from pipeline.model.generator import Encoded
 from pipeline.model.losses import TEMPERATURE, contrastive_loss, embedding_losses, text_loss
 from pipeline.params import LossParams
 
@@ -38,15 +37,15 @@ def test_each_embedding_is_pulled_by_the_loss_that_is_named() -> None:
     """Predictions at a cosine of 0.5 and 0 to their targets, in four dimensions."""
     predicted = torch.tensor([[0.5, 0.5, 0.5, 0.5], [0.0, 1.0, 0.0, 0.0]])
     target = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
-    encoded = Encoded(torch.zeros(2, 3), torch.zeros(2, 1, 3), predicted, predicted)
+    both = (predicted, predicted)
     batch = {"target_image": target, "target_text": target.flip(0)}
     batch |= {f"{name}_id": torch.tensor([0, 1]) for name in tuple(batch)}
 
-    published = embedding_losses(encoded, batch, LossParams(image="mse", align="cosine"))
+    published = embedding_losses(both, batch, LossParams(image="mse", align="cosine"))
     squares = [0.5**2 + 3 * 0.5**2, 1 + 1]
     torch.testing.assert_close(published[0].item(), sum(squares) / 8)
     torch.testing.assert_close(published[1].item(), ((1 - 0.5) + (1 - 0.0)) / 2)
-    assert embedding_losses(encoded, batch, LossParams()) == (
+    assert embedding_losses(both, batch, LossParams()) == (
         contrastive_loss(predicted, target, batch["target_image_id"]),
         contrastive_loss(predicted, target.flip(0), batch["target_text_id"]),
     )

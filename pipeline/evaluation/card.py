@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.evaluation.figures import Measure
 from pipeline.evaluation.references import (
     COPY_LAST,
     GROUND_TRUTH,
@@ -127,18 +126,11 @@ def _scores(split: str, part: SplitMeasures) -> list[str]:
     metrics = [name for name in METRICS if name in part.rows[MODEL]]
     lines = [f"## Scores: {split}, {part.stories} stories", ""]
     if lift := part.measure("lift"):
-        lines += [f"Lift {_number(lift)}.", ""]
+        lines += [f"Lift {lift}.", ""]
     lines += [f"| captions by | {' | '.join(metrics)} |", "|---" * (len(metrics) + 1) + "|"]
     for row in ROWS:
         if row in part.rows:
             name = f"**{row_name(row)}**" if row == MODEL else row_name(row)
-            cells = (_number(part.rows[row][metric]) for metric in metrics)
+            cells = (str(part.rows[row][metric]) for metric in metrics)
             lines.append(f"| {name} | {' | '.join(cells)} |")
     return [*lines, ""]
-
-
-def _number(measure: Measure) -> str:
-    shown = f"{measure.value:.2f}"
-    if measure.low is None or measure.high is None:
-        return shown
-    return f"{shown} [{measure.low:.2f}, {measure.high:.2f}]"

@@ -30,6 +30,13 @@ class Measure:
     undefined."""
     high: float | None = None
 
+    def __str__(self) -> str:
+        """As tables show it: `0.63 [0.58, 0.67]`."""
+        shown = f"{self.value:.2f}"
+        if self.low is None or self.high is None:
+            return shown
+        return f"{shown} [{self.low:.2f}, {self.high:.2f}]"
+
 
 def mean_of(values: Column) -> Figure:
     """Mean over stories of values [N]."""

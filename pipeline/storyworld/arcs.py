@@ -14,13 +14,16 @@ seen and not by what is told first:
   the frame before.
 
 Loops start at a random point, so a story's first frame says nothing about the next one's phase.
+
+Left to chance, and told in no caption, is which thing the signboard of a new place shows, and how
+the picture is taken.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pipeline.storyworld.people import draw_cast
@@ -29,6 +32,7 @@ from pipeline.storyworld.world import HOME_OF, PROPS, SHOTS, TIMES, WEATHERS, Pe
 FRAMES_PER_PLACE = 2
 FRAMES_PER_TIME = 3
 FRAMES_PER_WEATHER = 4
+FORETOLD_FROM = 4  # after so many frames everybody has been seen, and the phase of every loop
 MIN_FRAMES, MAX_FRAMES = 5, 22
 # StoryReasoning's frame counts: mean 12.4, median 13, from 5 to 22.
 FRAME_COUNT_MEAN, FRAME_COUNT_SD = 12.6, 3.4
@@ -142,6 +146,7 @@ def play_story(rng: random.Random) -> Story:
         other = cast[next(who for who in coming_up if who != subject)]
         others.append(other)
         coming = weather_at(i + 1)
+        facing_left, seed = _draw_view(rng)
         scenes.append(
             Scene(
                 place=HOME_OF[things[leg - 1]],
@@ -155,19 +160,45 @@ def play_story(rng: random.Random) -> Story:
                 companion=other if shot != SHOTS[-1] else None,
                 sign=things[leg + 1],
                 omen=coming if coming != weather_at(i) else None,
-                facing_left=rng.random() < 0.5,
-                seed=rng.randrange(2**31),
+                facing_left=facing_left,
+                seed=seed,
             )
         )
     return Story(arc, cast, tuple(scenes), tuple(others))
+
+
+def redraw_step(story: Story, frame: int, rng: random.Random) -> Story:
+    """The story up to a frame, which is drawn anew: what those before it foretell is kept.
+
+    Args:
+        frame: its number from 0, at least `FORETOLD_FROM`.
+    """
+    if frame < FORETOLD_FROM:
+        raise ValueError(f"{frame} frames do not foretell the next one, {FORETOLD_FROM} do")
+    before, scene = story.scenes[frame - 1 : frame + 1]
+    arrived = scene.place != before.place
+    sign = _draw_thing(rng, (before.prop, scene.prop)) if arrived else scene.sign
+    facing_left, seed = _draw_view(rng)
+    again = replace(scene, sign=sign, facing_left=facing_left, seed=seed)
+    return replace(story, scenes=(*story.scenes[:frame], again), others=story.others[: frame + 1])
 
 
 def _draw_things(rng: random.Random, n: int) -> list[str]:
     """A chain of things in which neighbours, also over one, differ."""
     things: list[str] = []
     while len(things) < n:
-        things.append(rng.choice([prop for prop in PROPS if prop not in things[-2:]]))
+        things.append(_draw_thing(rng, things[-2:]))
     return things
+
+
+def _draw_thing(rng: random.Random, before: Sequence[str]) -> str:
+    """The next of a chain, after these two."""
+    return rng.choice([prop for prop in PROPS if prop not in before])
+
+
+def _draw_view(rng: random.Random) -> tuple[bool, int]:
+    """How the picture is taken: whether the main figure faces left, and `Scene.seed`."""
+    return rng.random() < 0.5, rng.randrange(2**31)
 
 
 def _turn(loop: Sequence[T], step: int) -> T:

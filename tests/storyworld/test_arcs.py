@@ -2,14 +2,23 @@
 
 import random
 import statistics
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.storyworld.arcs import ARCS, MAX_FRAMES, MIN_FRAMES, Story, play_story
-from pipeline.storyworld.world import HOME_OF, TIMES
+from pipeline.storyworld.arcs import (
+    ARCS,
+    FORETOLD_FROM,
+    MAX_FRAMES,
+    MIN_FRAMES,
+    Story,
+    play_story,
+    redraw_step,
+)
+from pipeline.storyworld.world import HOME_OF, PROPS, TIMES
 
 stories = st.integers(0, 10**6).map(lambda seed: play_story(random.Random(seed)))
 
@@ -82,3 +91,52 @@ def test_copying_the_last_frame_is_a_poor_answer() -> None:
             same = [getattr(last, name) == getattr(target, name) for name in seen]
             kept[story.arc.name].append(sum(same) / len(same))
     assert all(statistics.mean(shares) < 0.5 for shares in kept.values())
+
+
+def test_a_redrawn_step_keeps_what_is_foretold_and_the_frames_before() -> None:
+    story = play_story(random.Random(7))
+    for frame in range(FORETOLD_FROM, len(story.scenes)):
+        before, scene = story.scenes[frame - 1 : frame + 1]
+        draws = [redraw_step(story, frame, random.Random(seed)) for seed in range(300)]
+        assert draws == [redraw_step(story, frame, random.Random(seed)) for seed in range(300)]
+        for again in draws:
+            assert again.scenes[:-1] == story.scenes[:frame]
+            assert again.others == story.others[: frame + 1]
+            shown = again.scenes[-1]
+            free = {"sign": scene.sign, "facing_left": scene.facing_left, "seed": scene.seed}
+            assert replace(shown, **free) == scene
+        signs = {again.scenes[-1].sign for again in draws}
+        arrived = scene.place != before.place
+        assert signs == ({*PROPS} - {before.prop, scene.prop} if arrived else {scene.sign})
+        assert len({again.scenes[-1].seed for again in draws}) == len(draws)
+        assert {again.scenes[-1].facing_left for again in draws} == {True, False}
+
+
+def test_what_a_redrawn_step_keeps_follows_from_the_frames_before() -> None:
+    """Where these are alike, so is what follows; where people go, with what, is tested above."""
+    after: dict[tuple, object] = {}
+    for seed in range(2000):
+        story = play_story(random.Random(seed))
+        if len(story.scenes) > FORETOLD_FROM:
+            for name, (before, then) in _what_follows(story).items():
+                assert after.setdefault((name, before), then) == then
+    assert len(after) < 300  # so most of them were seen many times
+
+
+def _what_follows(story: Story) -> dict[str, tuple[tuple, object]]:
+    """Attribute -> what shows it in the frames before, and what it then is."""
+    seen, then = story.scenes[:FORETOLD_FROM], story.scenes[FORETOLD_FROM]
+    actions = tuple(scene.action for scene in seen)  # they tell the arc, too
+    met = list(dict.fromkeys(scene.subject for scene in seen))
+    turns = actions, tuple(met.index(scene.subject) for scene in seen)
+    sky = tuple((scene.weather, scene.omen) for scene in seen)
+    moves = tuple(before.place != after.place for before, after in pairwise(seen))
+    return {
+        "action and mood": (actions, (then.action, then.mood)),
+        "shot": ((actions, *(scene.shot for scene in seen)), (then.shot, then.companion is None)),
+        "subject": (turns, met.index(then.subject)),
+        "who comes next": (turns, met.index(story.others[FORETOLD_FROM])),
+        "time": (tuple(scene.time for scene in seen), then.time),
+        "weather": (sky, (then.weather, then.omen)),
+        "going on": (moves, then.place != seen[-1].place),
+    }

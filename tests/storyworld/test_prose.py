@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pipeline.prepare.grounding import frame_captions
 from pipeline.storyworld import lexicon
-from pipeline.storyworld.arcs import play_story
-from pipeline.storyworld.prose import OPENING_WORDS, told_story
+from pipeline.storyworld.arcs import play_story, redraw_step
+from pipeline.storyworld.prose import OPENING_WORDS, tell_story, told_story
 from pipeline.storyworld.world import (
     ACTIONS,
     INDOORS,
@@ -41,6 +41,14 @@ def test_an_opening_fills_the_prompt_and_shows_nothing(name: str) -> None:
         told = re.findall(r"\w+", opening.lower())
         assert not {scene.place, scene.time, scene.subject.colour, scene.subject.garment} & {*told}
         assert not {*scene.prop.split()} <= {*told}
+
+
+@given(names)
+def test_what_is_left_to_chance_is_told_in_no_caption(name: str) -> None:
+    story, _ = told_story(name)
+    again = redraw_step(story, len(story.scenes) - 1, random.Random(name))
+    assert again.scenes[-1] != story.scenes[-1]
+    assert tell_story(again, random.Random(name)) == tell_story(story, random.Random(name))
 
 
 @given(names)

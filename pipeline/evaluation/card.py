@@ -26,6 +26,12 @@ from pipeline.stories.origin import read_origin
 ROWS = (GROUND_TRUTH, MODEL, NEAREST_TRAIN, COPY_LAST, NO_PREFIX, SHUFFLED)
 """Those of the card, the best first."""
 METRICS = ("clip_cosine", "judge_cosine", "r1", "cider_d", "words")
+LANGUAGE_MODEL = {
+    "frozen": "frozen language model",
+    "lora": "frozen language model with low-rank adapters (LoRA)",
+    "full": "tuned language model",
+}
+"""What each `decoder.tune` leaves."""
 
 
 def model_card(model: Path, raw: Path, measures: Measures) -> str:
@@ -62,7 +68,7 @@ def model_card(model: Path, raw: Path, measures: Measures) -> str:
         "",
         f"Reads {config.k} frames of a story, pictures and captions, and writes the caption of the "
         "next one. A fusion Transformer over frozen CLIP embeddings makes a prefix for a "
-        f"{'frozen' if config.decoder.tune == 'frozen' else 'tuned'} language model; this folder "
+        f"{LANGUAGE_MODEL[config.decoder.tune]}; this folder "
         "holds what was trained and names the rest.",
         "",
         "```python",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from pipeline.common.errors import UserError, reason
@@ -55,7 +56,7 @@ def check_model(lm: Any, name: str) -> Abilities:
 
 def _try(lm: Any, name: str) -> Abilities:
     with _refusing(name):
-        ids = _probes(lm)
+        ids = probes(lm)
         embeddings = lm.get_input_embeddings()(ids)  # [2, LENGTH, H]
         free = embeddings[:, :2].mean(dim=1, keepdim=True)  # no word, as in a prefix
         behind = torch.cat([free, embeddings[:, 1:]], dim=1)
@@ -96,7 +97,7 @@ def _refusing(name: str) -> Iterator[None]:
         ) from error
 
 
-def _probes(lm: Any) -> Tensor:
+def probes(lm: Any) -> Int64[Tensor, "rows length"]:
     """Two rows of ordinary tokens [2, LENGTH] that part after SHARED of them."""
     config = text_config(lm.config).to_dict() | lm.config.to_dict()
     # Ends and beginnings of text, places of images and the like.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.compute.packed_linear import PackedLinear
+from pipeline.model.adapter import add_adapter
 from pipeline.model.check import check_model
 from pipeline.model.config import GeneratorConfig
 from pipeline.model.head_nll import head_nll
@@ -25,6 +26,7 @@ class PrefixDecoder(nn.Module):
     - works with any Hugging Face causal LM that takes `inputs_embeds` and is found to (`check.py`);
     - what its tokenizer puts before every text stands before the prefix: many LMs lean on it;
     - a frozen LM stays in eval mode whatever `train()` says, and has no weight gradients;
+    - adapters on it (`adapter.py`), if wanted, are trained: they have no dropout to switch on;
     - prefix embeddings start at the scale of the words, as the LM's embedding layer gives them;
     - sequences are padded on the right: a causal LM never looks there, so no mask is needed;
     - logits are computed at supervised positions and nowhere else, and not kept (`head_nll.py`).
@@ -36,13 +38,14 @@ class PrefixDecoder(nn.Module):
     """Token ids before everything else, int64 [O]."""
 
     def __init__(self, config: GeneratorConfig, lm: Any, opening: Sequence[int] = ()):
-        """Raises UserError when `lm` has too few positions or fails `check_model`."""
+        """Raises UserError when `lm` has too few positions, fails `check_model`, or has nowhere to
+        put adapters that are wanted."""
         super().__init__()
         check_room(lm.config, config, len(opening))
         abilities = check_model(lm, config.decoder.model)
         self.plain_head, self.cached = abilities.plain_head, abilities.cached
         self.lm = lm
-        self.frozen = config.decoder.tune == "frozen"
+        self.frozen = config.decoder.tune != "full"
         if self.frozen:
             lm.requires_grad_(False)
         words = all_words(lm)
@@ -59,6 +62,8 @@ class PrefixDecoder(nn.Module):
         self.register_buffer("word_scale", words.square().mean().sqrt(), persistent=False)
         opening_ids = torch.tensor(opening, dtype=torch.int64)
         self.register_buffer("opening", opening_ids, persistent=False)
+        if config.decoder.tune == "lora":  # drawn last: all else starts as with a frozen LM
+            add_adapter(lm.eval(), config.decoder.lora_rank, config.decoder.model)
         self.train(self.training)
 
     @property

@@ -78,10 +78,11 @@ class StoryGenerator(nn.Module):
     def from_config(cls, config: GeneratorConfig) -> "StoryGenerator":
         """A generator on the decoder that the config names, the rest freshly initialised.
 
-        A frozen decoder's weights are packed for the CPU.
+        Frozen weights of the decoder are packed for the CPU.
 
         Raises UserError when the decoder cannot be loaded, has too few positions, cannot do what
-        `check_model` asks, or is not the one any more that the config was made with.
+        `check_model` asks, has nowhere to put adapters that are wanted, or is not the one any more
+        that the config was made with.
         """
         decoder = config.decoder
         folder = find_decoder(decoder)
@@ -92,7 +93,7 @@ class StoryGenerator(nn.Module):
                 "dvc repro -f train"
             )
         dtype = torch.float32  # what is trained would lose small updates in less
-        if decoder.tune == "frozen":
+        if decoder.tune != "full":
             dtype = pick_dtype(decoder.precision, pick_device())
         opening = load_prompts(config).opening
         lm = load_language_model(folder, dtype)

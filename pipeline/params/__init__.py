@@ -106,11 +106,14 @@ class DecoderParams(Group):
     """Causal language model that writes the caption: a folder, or a model on the Hub."""
     revision: Name | None = None
     """Branch, tag or commit of that model on the Hub; null is its main branch."""
-    tune: Literal["frozen", "full"] = "frozen"
-    """Whether the language model stays as it is or is trained too."""
+    tune: Literal["frozen", "lora", "full"] = "frozen"
+    """Whether the language model stays as it is; has low-rank adapters trained on its linear layers
+    (LoRA); or is trained itself."""
+    lora_rank: Count = 16
+    """Rank of the adapters where `tune` is lora. 1 or more."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of a frozen language model; auto is bfloat16 where that is faster. One that is
-    trained computes in float32."""
+    """Arithmetic of the language model's frozen weights; auto is bfloat16 where that is faster.
+    Whatever is trained is float32."""
     n_prefix: Count = 8
     """Prefix embeddings made from the pooled context vector. 1 or more."""
     frame_prefix: bool = True

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AutoConfig
-from transformers.utils import logging
+from transformers.utils import ADAPTER_CONFIG_NAME, logging
 
 from pipeline.common.errors import reason
 from pipeline.pretrained.folder import PretrainedFolder
@@ -42,14 +42,19 @@ def load_pretrained(
 
     Raises:
         UserError: if it cannot be loaded, a weight of it is missing or has another shape than the
-            config says, the files hold much that the model has no place for, or a weight is not
-            finite.
+            config says, the files hold much that the model has no place for, a weight is not
+            finite, or an adapter lies beside them.
     """
     config = load_config(folder) if config is None else config
     if getattr(config, "transformers_weights", None):
         raise folder.error(
             "its config.json names a file of weights (transformers_weights); save the model anew "
             "with save_pretrained"
+        )
+    if (folder.path / ADAPTER_CONFIG_NAME).is_file():  # where peft is installed, it is loaded too
+        raise folder.error(
+            f"beside its weights lies an adapter ({ADAPTER_CONFIG_NAME}), which is not read here; "
+            "merge the two and save the model anew, or delete that file to leave the adapter out"
         )
     with sentences(folder, "the model", WRONG_KIND):
         model, found = model_class.from_pretrained(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, CLIPModel
 
@@ -261,6 +262,20 @@ def test_what_is_missing_or_unreadable_is_named(gpt2: Path) -> None:
     assert "transformers_weights" in refused(gpt2)
     (gpt2 / SAFE).unlink()
     assert "neither model.safetensors nor pytorch_model.bin" in refused(gpt2)
+
+
+def test_an_adapter_beside_the_weights_is_neither_loaded_nor_left_out(gpt2: Path) -> None:
+    """Transformers loads it where peft is installed, and nothing that is checked here covers it."""
+    layer = "base_model.model.transformer.h.0.mlp.c_fc"
+    config = LoraConfig(r=2, target_modules=["c_fc"], fan_in_fan_out=True)
+    config.save_pretrained(gpt2)
+    weights = {f"{layer}.lora_A.weight": torch.ones(2, 32)}
+    save_file(
+        weights | {f"{layer}.lora_B.weight": torch.ones(128, 2)}, gpt2 / "adapter_model.safetensors"
+    )
+    assert "an adapter (adapter_config.json), which is not read here; merge" in refused(gpt2)
+    (gpt2 / "adapter_config.json").unlink()
+    assert not any("lora" in name for name in load(gpt2).state_dict())
 
 
 def test_a_package_that_is_not_installed_is_named(gpt2: Path) -> None:

@@ -85,14 +85,14 @@ def _kill(
     assert not (folder / OWN[stage][OWN[stage].index("--out") + 1]).exists()
 
 
-def _params(folder: Path, gpt2: Path, **gan: Any) -> None:
+def _params(folder: Path, gpt2: Path, tune: str = "frozen", **gan: Any) -> None:
     """The shipped params.yaml, shrunk: three epochs of 15 steps, a checkpoint every 4."""
     cache = {"subset_stories": 120, "samples_per_story": 2, "refresh_epochs": 0}
     write_params(
         folder,
         context={"k": 2},
         fusion={"d_model": 32, "layers": 1, "heads": 2, "dropout": 0.3},
-        decoder={"model": str(gpt2), "n_prefix": 2},
+        decoder={"model": str(gpt2), "n_prefix": 2, "tune": tune},
         prompt={"max_target_tokens": 32, "max_sequence_tokens": 128},
         train={"epochs": 3, "batch_size": 8, "checkpoint_every_steps": 4},
         generate={"max_new_tokens": 8, "batch_size": 8},
@@ -118,9 +118,12 @@ def _files(folder: Path, *parts: str) -> dict[str, bytes]:
     }
 
 
-def test_killed_three_times_and_byte_identical(world: Any, tiny_gpt2: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("tune", ["frozen", "lora"])
+def test_killed_three_times_and_byte_identical(
+    world: Any, tiny_gpt2: Path, tmp_path: Path, tune: str
+) -> None:
     for name in ("whole", "killed"):
-        _params(tmp_path / name, tiny_gpt2)
+        _params(tmp_path / name, tiny_gpt2, tune)
     _finish(tmp_path / "whole", world, tmp_path / "home-whole")
 
     killed, home = tmp_path / "killed", tmp_path / "home-killed"

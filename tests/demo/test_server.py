@@ -239,7 +239,7 @@ def test_the_page_needs_nothing_from_elsewhere(client: TestClient) -> None:
 
 def test_a_fault_of_ours_shows_no_more_than_that(visit: Visit, demo: Demo) -> None:
     teller = copy.copy(demo.teller)
-    del teller.generator
+    del teller.captioner
     answer = ask(visit(replace(demo, teller=teller), raise_server_exceptions=False), PICTURES)
     assert (answer.status_code, answer.json()) == (500, {"error": BUG})
     assert "content-security-policy" in answer.headers

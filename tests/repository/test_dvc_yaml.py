@@ -28,9 +28,10 @@ SLACK = {
     "embed_image": "common/checksums common/tensors compute/memory",
     "embed_text": "common/checksums common/tensors compute/memory",
     "train": "common/chunks",
-    "captions": "captioning/ngrams common/tensors compute/memory dataset/loaded images/reader "
-    "model/losses",
-    "adversarial": "captioning/cache captioning/pregenerate common/chunks images/reader",
+    "captions": "captioning/choose captioning/ngrams common/tensors compute/memory dataset/loaded "
+    "images/reader model/losses",
+    "adversarial": "captioning/cache captioning/choose captioning/pregenerate common/chunks "
+    "images/reader",
     "evaluate": "captioning/cache captioning/pregenerate captioning/sampler captioning/samples "
     "common/tensors compute/memory",
     "report": "common/*",

@@ -75,7 +75,7 @@ def train_adversarially(
     # --- training
     # The source reads true captions by the generator as it comes: the trainer restores another.
     objective = AdversarialObjective(
-        SupervisedObjective(generator, params.loss),
+        SupervisedObjective(generator, params.loss, train, params.train.embedding_windows),
         discriminator,
         make_reward(gan, discriminator, clip),
         make_source(gan, sampler, train, samples, params.seed),

@@ -31,7 +31,11 @@ LINE = (
     (train, "--out baseline --live live"),
     (captions, "--model baseline --out captions.h5"),
     (adversarial, "--captions captions.h5 --model baseline --out final --live live-adversarial"),
-    (evaluate, "--raw {raw} --model final --metrics metrics.json --card card.md --out eval"),
+    (
+        evaluate,
+        "--annotations {annotations} --raw {raw} --model final --metrics metrics.json "
+        "--card card.md --out eval",
+    ),
 )
 
 
@@ -50,7 +54,9 @@ def test_it_goes_through_the_line(
         f"--images {world.images} --texts {world.texts} "
     )
     for stage, arguments in LINE:
-        call_stage((inputs + arguments.format(raw=world.raw)).split(), stage)
+        call_stage(
+            (inputs + arguments.format(raw=world.raw, annotations=world.annotations)).split(), stage
+        )
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["test"]["stories"] == 5
     config = read_yaml(tmp_path / "final" / "config.json")

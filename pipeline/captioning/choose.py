@@ -115,8 +115,8 @@ class Captioner:
         texts = texts * np.array([[bool(caption.text)] for caption in captions], np.float32)
         if self.params.choose == "mbr":
             own = texts.reshape(-1, count, texts.shape[1])
-            agreement = own @ own.transpose(0, 2, 1)  # [N, count, count]
-            return (agreement.sum(axis=2) - 1).reshape(-1) / max(1, count - 1)
+            others = own.sum(axis=1, keepdims=True) - own  # [N, count, D]
+            return (own * others).sum(axis=2).reshape(-1) / max(1, count - 1)
         image, text = (
             np.repeat(vectors, count, axis=0)
             for vectors in self.generator.predict_embeddings(contexts.images, contexts.texts)

@@ -281,6 +281,16 @@ class Params(Group):
         return kept
 
     @model_validator(mode="after")
+    def _a_discriminator_can_choose(self) -> Self:
+        trained = self.gan.variant != "none" and self.gan.has_discriminator
+        if self.generate.choose == "discriminator" and not trained:
+            raise ValueError(
+                "generate.choose is discriminator, but no discriminator is trained: set "
+                "gan.variant and gan.reward to what has one, or generate.choose to predicted"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _some_story_is_left(self) -> Self:
         dataset = self.dataset
         if dataset.source == "sample" and self.context.k >= MAX_FRAMES:

@@ -194,6 +194,19 @@ def test_rewards_that_cannot_be_given(changes, said):
 
 
 @pytest.mark.parametrize(
+    "gan", [{"variant": "none"}, {"reward": "clip", "signal": "text", "text_stories": 4}]
+)
+def test_what_is_not_trained_cannot_choose(gan):
+    plain = load_params(SHIPPED).model_dump()
+    plain["generate"]["choose"] = "discriminator"
+    plain["gan"]["variant"] = "cached"
+    assert check_params(plain, "params.yaml").generate.choose == "discriminator"
+    plain["gan"] |= gan
+    with pytest.raises(UserError, match="no discriminator is trained"):
+        check_params(plain, "params.yaml")
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("loss: {alpha: 0.5", "line 1: not valid YAML"),

@@ -73,15 +73,18 @@ class Workbench:
     def trainer(self) -> Callable[[Batch], None]:
         """A step of the training loop from cached features: losses, gradients, update."""
         generator = self.generator.train()
-        objective = SupervisedObjective(generator, self.params.loss)
+        train = self.params.train
+        objective = SupervisedObjective(
+            generator, self.params.loss, self.data, train.embedding_windows, train.told_share
+        )
         parameters = generator.trainable()
-        optimiser = make_optimiser(parameters, self.params.train)
+        optimiser = make_optimiser(parameters, train)
 
         def step(batch: Batch) -> None:
             loss = objective(batch)["loss"]
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters.values(), self.params.train.max_grad_norm)
+            torch.nn.utils.clip_grad_norm_(parameters.values(), train.max_grad_norm)
             optimiser.step()
             loss.item()  # waits for an accelerator
 

@@ -78,7 +78,7 @@ def generate_captions(
     if count * copies != len(seeds):
         raise ValueError(f"{count} contexts with {len(seeds)} seeds for {copies} captions of each")
     if not use_prefix:
-        params = params.model_copy(update={"guidance": 1.0})  # towards what?
+        params = params.model_copy(update={"guidance": 1.0})  # there is nothing to guide it
     decoder = generator.decoder
     device = decoder.word_scale.device
     prompt_ids = [prompts.prompt_ids(captions) for captions in contexts.captions]

@@ -8,7 +8,7 @@ neither their headers nor the footer, a changed bit of which gives other rows or
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,6 +18,11 @@ import pyarrow.parquet as pq
 
 from pipeline.common.errors import UserError, reason
 from pipeline.common.files import replacing
+
+ROWS_PER_TABLE = 256
+TABLES_PER_GROUP = 16
+ROWS_PER_GROUP = ROWS_PER_TABLE * TABLES_PER_GROUP
+"""Of what a `RowWriter` writes."""
 
 _LABEL = b"\0storycache-seal"
 _SEAL_BYTES = len(_LABEL) + hashlib.sha256().digest_size
@@ -44,6 +49,53 @@ def writing_parquet(path: Path, schema: pa.Schema, **options: Any) -> Iterator[p
         with pq.ParquetWriter(partial, schema, write_page_checksum=True, **options) as writer:
             yield writer
         _seal(partial)
+
+
+class RowWriter:
+    """Collects rows and writes them by row groups of a fixed size.
+
+    Most of what waits for its group waits in columns: as dicts, the rows of one group would be the
+    largest thing that the prepare stage holds.
+    """
+
+    def __init__(self, writer: pq.ParquetWriter) -> None:
+        self._writer = writer
+        self._rows: list[dict[str, Any]] = []
+        self._tables: list[pa.Table] = []  # of ROWS_PER_TABLE rows each
+
+    def add(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Take some rows, in order."""
+        self._rows.extend(rows)
+        while len(self._rows) >= ROWS_PER_TABLE:
+            self._tables.append(self._table(self._rows[:ROWS_PER_TABLE]))
+            self._rows = self._rows[ROWS_PER_TABLE:]
+            if len(self._tables) == TABLES_PER_GROUP:
+                self._write()
+
+    def finish(self) -> None:
+        """Write what is left."""
+        if self._rows:
+            self._tables.append(self._table(self._rows))
+            self._rows = []
+        if self._tables:
+            self._write()
+
+    def _table(self, rows: list[dict[str, Any]]) -> pa.Table:
+        return pa.Table.from_pylist(rows, schema=self._writer.schema)
+
+    def _write(self) -> None:
+        # In one piece: the pages of a row group would otherwise end where a table ends.
+        self._writer.write_table(pa.concat_tables(self._tables).combine_chunks())
+        self._tables = []
+
+
+@contextmanager
+def writing_rows(path: Path, schema: pa.Schema) -> Iterator[RowWriter]:
+    """As `writing_parquet`, for rows that come a few at a time; compressed."""
+    with writing_parquet(path, schema, compression="zstd") as parquet:
+        writer = RowWriter(parquet)
+        yield writer
+        writer.finish()
 
 
 @contextmanager

@@ -126,7 +126,7 @@ class StoryGenerator(nn.Module):
     def predict(
         self, images: Float[Tensor, "b k dim_image"], texts: Float[Tensor, "b k dim_text"]
     ) -> tuple[Float[Tensor, "b dim_image"], Float[Tensor, "b dim_text"]]:
-        """The predicted embeddings that `encode` gives, alone: without a prefix, a fifth of it."""
+        """The predicted embeddings that `encode` gives, without the prefix."""
         return self._heads(self.fusion(images, texts)[1])
 
     def _heads(self, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,16 +5,15 @@ new way to read tags or tables costs no training.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.common.errors import UserError
-from pipeline.common.parquet import open_parquet, writing_parquet
+from pipeline.common.parquet import RowWriter, open_parquet, writing_rows
 
 PERSON, THING, PLACE = "person", "thing", "place"
 """Kinds of mentions."""
@@ -42,40 +41,12 @@ ANNOTATIONS_SCHEMA = pa.schema(
 Annotation = dict[str, Any]
 """A row of `ANNOTATIONS_SCHEMA`."""
 
-ROWS_PER_GROUP = 1024
+ROWS_AT_A_TIME = 1024
 
 
-class AnnotationWriter:
-    """Collects rows of `ANNOTATIONS_SCHEMA` and writes them by row groups of a fixed size."""
-
-    def __init__(self, writer: pq.ParquetWriter) -> None:
-        self._writer = writer
-        self._rows: list[Annotation] = []
-
-    def add(self, rows: Sequence[Annotation]) -> None:
-        """Take the rows of one story."""
-        self._rows.extend(rows)
-        while len(self._rows) >= ROWS_PER_GROUP:
-            self._write(ROWS_PER_GROUP)
-
-    def finish(self) -> None:
-        """Write what is left."""
-        if self._rows:
-            self._write(len(self._rows))
-
-    def _write(self, count: int) -> None:
-        table = pa.Table.from_pylist(self._rows[:count], schema=ANNOTATIONS_SCHEMA)
-        self._writer.write_table(table)
-        self._rows = self._rows[count:]
-
-
-@contextmanager
-def writing_annotations(path: Path) -> Iterator[AnnotationWriter]:
+def writing_annotations(path: Path) -> AbstractContextManager[RowWriter]:
     """Open a table of annotations for writing; it appears at `path` complete, at clean exit."""
-    with writing_parquet(path, ANNOTATIONS_SCHEMA, compression="zstd") as parquet:
-        writer = AnnotationWriter(parquet)
-        yield writer
-        writer.finish()
+    return writing_rows(path, ANNOTATIONS_SCHEMA)
 
 
 def iter_annotations(path: Path, stories: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -91,7 +62,7 @@ def iter_annotations(path: Path, stories: Sequence[str]) -> Iterator[pa.RecordBa
                 f"{path} does not hold the columns of this version's annotations; "
                 "delete it and run dvc repro prepare"
             )
-        for batch in file.iter_batches(ROWS_PER_GROUP, use_threads=False):
+        for batch in file.iter_batches(ROWS_AT_A_TIME, use_threads=False):
             yield batch.filter(pc.is_in(batch.column("story_id"), chosen))
 
 

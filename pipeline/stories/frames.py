@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.common.errors import UserError
-from pipeline.common.parquet import open_parquet, writing_parquet
+from pipeline.common.parquet import RowWriter, open_parquet, writing_rows
 
 KEY_BYTES = 32
-ROWS_PER_TABLE = 256
-TABLES_PER_GROUP = 16
-ROWS_PER_GROUP = ROWS_PER_TABLE * TABLES_PER_GROUP
 
 FRAMES_SCHEMA = pa.schema(
     [
@@ -90,49 +87,6 @@ def _read_group(
     return table.select(columns)
 
 
-class FrameWriter:
-    """Collects rows of `FRAMES_SCHEMA` and writes them by row groups of a fixed size.
-
-    Most of what waits for its group waits in columns: as dicts, the rows of one group would be the
-    largest thing that the prepare stage holds.
-    """
-
-    def __init__(self, writer: pq.ParquetWriter) -> None:
-        self._writer = writer
-        self._rows: list[dict[str, Any]] = []
-        self._tables: list[pa.Table] = []  # of ROWS_PER_TABLE rows each
-
-    def add(self, rows: list[dict[str, Any]]) -> None:
-        """Take the rows of one story."""
-        self._rows.extend(rows)
-        while len(self._rows) >= ROWS_PER_TABLE:
-            self._tables.append(_table(self._rows[:ROWS_PER_TABLE]))
-            self._rows = self._rows[ROWS_PER_TABLE:]
-            if len(self._tables) == TABLES_PER_GROUP:
-                self._write()
-
-    def finish(self) -> None:
-        """Write what is left."""
-        if self._rows:
-            self._tables.append(_table(self._rows))
-            self._rows = []
-        if self._tables:
-            self._write()
-
-    def _write(self) -> None:
-        # In one piece: the pages of a row group would otherwise end where a table ends.
-        self._writer.write_table(pa.concat_tables(self._tables).combine_chunks())
-        self._tables = []
-
-
-def _table(rows: list[dict[str, Any]]) -> pa.Table:
-    return pa.Table.from_pylist(rows, schema=FRAMES_SCHEMA)
-
-
-@contextmanager
-def writing_frames(path: Path) -> Iterator[FrameWriter]:
+def writing_frames(path: Path) -> AbstractContextManager[RowWriter]:
     """Open a table of frames for writing; it appears at `path` complete, at clean exit."""
-    with writing_parquet(path, FRAMES_SCHEMA, compression="zstd") as parquet:
-        writer = FrameWriter(parquet)
-        yield writer
-        writer.finish()
+    return writing_rows(path, FRAMES_SCHEMA)

@@ -14,8 +14,7 @@ from pipeline.params import LossParams
 from pipeline.training.objective import Objective
 
 BLUR = 0.7
-"""Length of the noise on a unit vector: it is left with a cosine of 0.82 to itself, about that of a
-prediction half-way through training."""
+"""Length of the noise on a unit vector, which leaves it a cosine of 0.82 to itself."""
 
 
 class SupervisedObjective(Objective):

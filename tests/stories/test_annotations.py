@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from pipeline.common.errors import UserError
+from pipeline.common.parquet import ROWS_PER_GROUP
 from pipeline.stories.annotations import (
     ANNOTATIONS_SCHEMA,
-    ROWS_PER_GROUP,
     iter_annotations,
     read_annotations,
     writing_annotations,

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.common.errors import UserError
+from pipeline.common.parquet import ROWS_PER_GROUP
 from pipeline.stories.frames import (
     FRAMES_SCHEMA,
-    ROWS_PER_GROUP,
     content_key,
     read_frames,
     writing_frames,

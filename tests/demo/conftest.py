@@ -21,8 +21,9 @@ ATTACK = "<img src=x onerror='window.attacked = 1'><b>bold</b>"
 
 
 def caption(story: int, frame: int) -> str:
-    """Of a training story's frame; that of one story attacks the page."""
-    return ATTACK if story == 3 else f"Story {story} comes to its frame {frame}."
+    """Of a training story's frame. Each attacks the page, since which ones are the nearest to what
+    random weights predict is up to the processor."""
+    return f"Story {story} comes to its frame {frame}. {ATTACK}"
 
 
 def picture(story: int, frame: int) -> bytes:

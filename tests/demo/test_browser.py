@@ -229,7 +229,7 @@ def test_markup_in_captions_is_shown_as_text(visitor: Open, address: str) -> Non
     written(page)
     page.get_by_text("What really came next").click()
     expect(page.locator(".truth figcaption")).to_have_text(ATTACK, use_inner_text=True)
-    expect(page.locator(".neighbours .said", has_text=ATTACK)).to_have_count(1)
+    expect(page.locator(".neighbours .said", has_text=ATTACK)).to_have_count(NEIGHBOURS)
     assert page.locator("b", has_text="bold").count() == 0
     assert page.evaluate("window.attacked") is None
 

@@ -31,8 +31,17 @@ REMEDY = "run the embed stages (dvc repro)"
 
 
 def key_array(column: pa.ChunkedArray | pa.Array) -> Keys:
-    """A column of 32-byte keys."""
-    return as_keys(column.to_pylist())
+    """A column of 32-byte keys, no object made of each. Raises ValueError where one is missing."""
+    if column.null_count:
+        raise ValueError(f"{column.null_count} of {len(column)} keys are missing")
+    parts = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    width = column.type.byte_width
+    arrays = [
+        np.frombuffer(part.buffers()[1], np.uint8, len(part) * width, part.offset * width)
+        for part in parts
+        if len(part)
+    ]
+    return as_keys(np.concatenate(arrays).reshape(-1, width) if arrays else [])
 
 
 def write_shard(

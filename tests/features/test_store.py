@@ -3,6 +3,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from pipeline.features.store import (
     BLOCK_ROWS,
     FeatureStore,
     Shard,
+    key_array,
     publish_shards,
     write_shard,
 )
@@ -26,6 +28,21 @@ def rows(first: int, last: int, dim: int = 8) -> tuple[np.ndarray, np.ndarray]:
     vectors = np.random.default_rng(first).normal(size=(last - first, dim))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32), vectors.astype(np.float32)
+
+
+@given(
+    st.lists(st.lists(st.binary(min_size=32, max_size=32), max_size=5), max_size=4),
+    st.integers(0, 6),
+    st.integers(0, 6),
+)
+def test_keys_of_a_column_are_those_of_its_values(
+    parts: list[list[bytes]], start: int, length: int
+) -> None:
+    column = pa.chunked_array([pa.array(part, pa.binary(32)) for part in parts], pa.binary(32))
+    for taken in (column, column.slice(start, length), column.slice(start).combine_chunks()):
+        assert [key.tobytes() for key in key_array(taken)] == taken.to_pylist()
+    with pytest.raises(ValueError, match="1 of 2 keys are missing"):
+        key_array(pa.array([None, bytes(32)], pa.binary(32)))
 
 
 def test_what_is_published_is_found_again(tmp_path: Path) -> None:

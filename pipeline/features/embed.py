@@ -27,13 +27,13 @@ def embed_images(clip: FrozenClip, raw: Path, frames: Path, out: Path) -> Report
     Raises:
         UserError: if an image cannot be decoded (names story and frame), or inputs do not fit.
     """
-    keys, rows, count = _distinct(frames, "image_key")
+    keys, rows, count = distinct_contents(frames, "image_key")
     return _publish(ImageJob(clip, keys, rows, frames, raw), count, out)
 
 
 def embed_texts(clip: FrozenClip, frames: Path, out: Path) -> Report:
     """Embed the caption of every frame and publish the shards; arguments as of `embed_images`."""
-    keys, rows, count = _distinct(frames, "caption_key")
+    keys, rows, count = distinct_contents(frames, "caption_key")
     return _publish(TextJob(clip, keys, rows, frames), count, out)
 
 
@@ -49,7 +49,7 @@ def cache_images(clip: FrozenClip, raw: Path, frames: Path, keys: Keys) -> Encod
     Raises:
         UserError: as `embed_images`.
     """
-    every, rows, _ = _distinct(frames, "image_key")
+    every, rows, _ = distinct_contents(frames, "image_key")
     wanted = KeyIndex(keys).find(every) >= 0
     job = ImageJob(clip, every[wanted], rows[wanted], frames, raw)
     cache = job.cache()
@@ -100,7 +100,7 @@ def _publish(job: EmbeddingJob, frames: int, out: Path) -> Report:
     return report
 
 
-def _distinct(frames: Path, column: str) -> tuple[Keys, Int64[np.ndarray, " n"], int]:
+def distinct_contents(frames: Path, column: str) -> tuple[Keys, Int64[np.ndarray, " n"], int]:
     """The table's different keys, in which rows they occur first, and its length."""
     keys = key_array(read_frames(frames, [column]).column(0))
     if not len(keys):

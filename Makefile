@@ -2,6 +2,7 @@
 # make test    the test suite          make lint   style and types
 #              make test-fast: in three minutes, without what is slow
 #              (pytest's own options: make test ARGS='-k "resume"')
+# make extras  what Ray, Slurm, S3 and faiss want; their tests are skipped without it
 # make bench   every speed claim against its baseline, in twenty minutes
 # make clean   remove .venv, caches and everything that DVC made here
 #
@@ -12,7 +13,7 @@ PYTHON ?= python3
 READY := .venv/.ready
 VENV := PATH="$(CURDIR)/.venv/bin:$$PATH" PYTHONNOUSERSITE=1
 
-.PHONY: repro test test-fast lint bench clean
+.PHONY: repro test test-fast lint extras bench clean
 .DELETE_ON_ERROR:
 
 repro: $(READY)
@@ -32,6 +33,10 @@ lint: $(READY)
 	@$(VENV) ruff format --check .
 	@$(VENV) storycache deps --check --quiet
 	@$(VENV) mypy
+
+extras: $(READY)
+	@$(VENV) python -m pip install --quiet --disable-pip-version-check \
+	  -r requirements.txt -r requirements-extras.txt
 
 bench: $(READY)
 	@$(VENV) python -m benchmarks

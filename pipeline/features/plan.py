@@ -25,12 +25,12 @@ from pipeline.features.store import SHARD_ROWS
 FLOAT16, FLOAT32 = 2, 4
 """Bytes of a number in a shard, and in the memory of training."""
 SHARD_OVERHEAD = 8192
-"""Bytes of a shard besides its rows: its checksum, its attributes and what HDF5 adds, rounded up."""
+"""Bytes of a shard besides its rows, rounded up: checksum, attributes and what HDF5 adds."""
 EMBED_BYTES = 260
 """Of memory that embed holds for each frame of the dataset: its key, and copies of it in order."""
-TRAIN_BYTES = 5600
-"""Of memory that train takes for each window besides embeddings: tokens, and the lists they come
-from."""
+TRAIN_BYTES = 8200
+"""Of memory that train takes for each frame besides embeddings: tokens of its windows, and the lists
+they come from; measured with K = 4 and captions of 80 words."""
 IMAGES_MEASURED = 256
 """Whose bytes are averaged."""
 

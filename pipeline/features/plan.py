@@ -29,8 +29,8 @@ SHARD_OVERHEAD = 8192
 EMBED_BYTES = 260
 """Of memory that embed holds for each frame of the dataset: its key, and copies of it in order."""
 TRAIN_BYTES = 8200
-"""Of memory that train takes for each frame besides embeddings: tokens of its windows, and what they
-come from; measured with K = 4 and captions of 80 words."""
+"""Of memory that train takes for each frame besides embeddings, which is tokens and what they come
+from; measured with K = 4 and captions of 80 words."""
 IMAGES_MEASURED = 256
 """Whose bytes are averaged."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Int32, Int64
 from numpy import ndarray
 from torch import Tensor
 
@@ -24,14 +24,16 @@ Batch = dict[str, Tensor]
 class Ragged:
     """N token sequences in one array: sequence i is `flat[offsets[i] : offsets[i + 1]]`."""
 
-    flat: Int64[Tensor, " tokens"]
+    flat: Int32[Tensor, " tokens"]
     offsets: Int64[Tensor, " edges"]
 
     @classmethod
-    def of(cls, sequences: Sequence[Sequence[int]], device: torch.device) -> "Ragged":
+    def of(
+        cls, sequences: Sequence[Sequence[int] | Int32[ndarray, " _"]], device: torch.device
+    ) -> "Ragged":
         lengths = torch.tensor([len(s) for s in sequences], dtype=torch.int64)
         offsets = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
-        flat = np.fromiter((t for s in sequences for t in s), np.int64, int(offsets[-1]))
+        flat = np.concatenate([np.zeros(0, np.int32), *sequences], dtype=np.int32)
         return cls(torch.from_numpy(flat).to(device), offsets.to(device))
 
     @property
@@ -49,7 +51,7 @@ class Ragged:
         column = torch.arange(int(length.max()), device=rows.device)
         mask = column < length[:, None]
         at = (start[:, None] + column).clamp(max=len(self.flat) - 1)
-        return self.flat[at].masked_fill(~mask, 0), mask
+        return self.flat[at].long().masked_fill(~mask, 0), mask
 
 
 @dataclass(frozen=True)
@@ -94,16 +96,19 @@ class LoadedDataset:
 
         captions = windows.captions(frames)
         contexts, targets = position[: n * k].reshape(n, k), position[n * k :]
-        pairs = [
-            prompts.example_ids([captions[i] for i in context], captions[target])
-            for context, target in zip(contexts.tolist(), targets.tolist(), strict=True)
-        ]
+        prompt: list[ndarray] = []
+        target: list[ndarray] = []
+        for context, its_target in zip(contexts.tolist(), targets.tolist(), strict=True):
+            ids = prompts.example_ids([captions[i] for i in context], captions[its_target])
+            # As arrays at once: lists of numbers take nine times as much memory.
+            for of_all, of_window in zip((prompt, target), ids, strict=True):
+                of_all.append(np.array(of_window, np.int32))
         return cls(
             windows,
             modality(windows.image_keys(frames), windows.images),
             modality(windows.text_keys(frames), windows.texts),
-            Ragged.of([prompt for prompt, _ in pairs], device),
-            Ragged.of([target for _, target in pairs], device),
+            Ragged.of(prompt, device),
+            Ragged.of(target, device),
         )
 
     def __len__(self) -> int:

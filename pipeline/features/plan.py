@@ -28,7 +28,7 @@ SHARD_OVERHEAD = 8192
 """Bytes of a shard besides its rows, rounded up: checksum, attributes and what HDF5 adds."""
 EMBED_BYTES = 260
 """Of memory that embed holds for each frame of the dataset: its key, and copies of it in order."""
-TRAIN_BYTES = 8200
+TRAIN_BYTES = 3000
 """Of memory that train takes for each frame besides embeddings, which is tokens and what they come
 from; measured with K = 4 and captions of 80 words."""
 IMAGES_MEASURED = 256

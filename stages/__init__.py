@@ -6,10 +6,10 @@ and the like load.
 
 import sys
 
-from pipeline.common.process import end_with_dvc, leave_at_signals
+from pipeline.common.process import end_with_starter, leave_at_signals
 from pipeline.common.settings import apply_settings
 
 apply_settings()
 if sys.argv[:1] == ["-m"]:  # a script is about to run; whoever only imports this keeps its handlers
     leave_at_signals()
-    end_with_dvc()
+    end_with_starter()

@@ -1,5 +1,6 @@
 """Stage `train`: the multitask baseline, from features alone."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 from pipeline.common.locks import claim_outputs
@@ -15,6 +16,7 @@ from pipeline.model.language_model import load_prompts
 from pipeline.params import load_params
 from pipeline.training.checkpoint import TRAINING_CODE, claim_checkpoints
 from pipeline.training.curves import Curves
+from pipeline.training.distributed import Processes, spread
 from pipeline.training.supervised import SupervisedObjective
 from pipeline.training.trainer import Trainer
 
@@ -22,8 +24,17 @@ from pipeline.training.trainer import Trainer
 def train(inputs: Inputs, out: Path, live: Path) -> None:
     """Train fusion encoder, heads and prefix over the language model; write the model to `out`, its
     loss curves to `live`."""
-    params = load_params().only("context", "decoder", "fusion", "loss", "prompt", "seed", "train")
-    claim_outputs(out, live)
+    spread(lambda: load_params().train.processes, _train, inputs, out, live)
+
+
+def _train(inputs: Inputs, out: Path, live: Path, processes: Processes) -> None:
+    params = processes.from_first(
+        lambda: load_params().only(
+            "context", "decoder", "fusion", "loss", "prompt", "seed", "train"
+        )
+    )
+    if processes.first:
+        claim_outputs(out, live)
     used = params.model_dump(mode="json")
 
     # --- data
@@ -49,7 +60,7 @@ def train(inputs: Inputs, out: Path, live: Path) -> None:
 
     # --- training
     checkpoints = claim_checkpoints(
-        {"params": used}, stories, generator.fingerprint(), TRAINING_CODE
+        {"params": used}, stories, generator.fingerprint(), TRAINING_CODE, processes
     )
     objective = SupervisedObjective(
         generator,
@@ -57,11 +68,14 @@ def train(inputs: Inputs, out: Path, live: Path) -> None:
         training,
         params.train.embedding_windows,
         params.train.told_share,
+        processes,
     )
-    with Curves(live) as curves:
+    with Curves(live) if processes.first else nullcontext() as curves:
         outcome = Trainer(
             objective, training, validation, params.train, params.seed, checkpoints, curves
         ).run()
+    if not processes.first:
+        return
     encoder = Encoder.of(stories.images.attributes, stories.texts.attributes)
     save_generator(out, generator, used, encoder)
     checkpoints.clear()

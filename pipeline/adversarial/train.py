@@ -24,6 +24,7 @@ from pipeline.model.layout import DISCRIMINATOR_FILE, read_params
 from pipeline.params import Params
 from pipeline.training.checkpoint import PIPELINE, TRAINING_CODE, claim_checkpoints
 from pipeline.training.curves import Curves
+from pipeline.training.distributed import refuse_torchrun
 from pipeline.training.supervised import SupervisedObjective
 from pipeline.training.trainer import Trainer
 
@@ -39,8 +40,10 @@ def train_adversarially(
         params: the groups seed, loss, train, generate and gan; kept in the model folder.
 
     Raises:
-        UserError: `captions` was written by another generator or under other settings.
+        UserError: `captions` was written by another generator or under other settings; or torchrun
+            has started several processes.
     """
+    refuse_torchrun("adversarial")
     gan = params.gan
     used = params.model_dump(mode="json")
 

@@ -19,7 +19,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.files import writing
 
 WAIT_SECONDS = 15.0
-"""More than a stage whose DVC was killed needs to end (`process.end_with_dvc`)."""
+"""More than a stage whose DVC was killed needs to end (`process.end_with_starter`)."""
 UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
 """What file systems without locks answer; there the work is done without."""
 

@@ -16,6 +16,8 @@ from types import FrameType
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Requests to stop: Ctrl-C, and what `kill` and schedulers send."""
 STOPPED = "stopped: finished work is kept; run the same command to go on"
+TORCHRUN = "TORCHELASTIC_RUN_ID"
+"""In the environment of a process that torchrun has started."""
 LOOK_EVERY_SECONDS = 0.25
 GRACE_SECONDS = 5.0
 
@@ -67,13 +69,13 @@ def _raise(number: int, frame: FrameType | None) -> None:
     raise Stopped(number)
 
 
-def end_with_dvc() -> None:
-    """If DVC runs this process, end it soon after DVC, however that ended.
+def end_with_starter() -> None:
+    """If DVC or torchrun runs this process, end it soon after that one, however that ended.
 
     Otherwise a stage whose DVC was killed would write on beside that of the next `dvc repro`. A
     stage that is run by hand outlives its shell, as `nohup` promises.
     """
-    if "DVC_STAGE" in os.environ and os.name == "posix":
+    if {"DVC_STAGE", TORCHRUN} & os.environ.keys() and os.name == "posix":
         started_by = _started_by()
         threading.Thread(target=_end_without, args=(started_by,), daemon=True).start()
 

@@ -129,6 +129,8 @@ class PrefixDecoder(nn.Module):
         Returns:
             zero where `target_mask` is false.
         """
+        if not len(target_ids):  # of a small batch, a process's share may be none
+            return target_ids.new_zeros(target_ids.shape, dtype=torch.float32)
         prompt_length = prompt_mask.sum(dim=1)
         ids = _join(prompt_ids, prompt_length, target_ids, target_mask.sum(dim=1))
         embeds = self.embed(prefix, ids)

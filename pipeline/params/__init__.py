@@ -88,6 +88,10 @@ class LossParams(Group):
 class TrainParams(Group):
     """`train`: the training run."""
 
+    processes: Count = 1
+    """Processes that share every batch of the stage `train` (not of the adversarial one); what
+    torchrun starts goes before it. Each takes a GPU of the machine's, or its share of the threads
+    where there is none. 1 or more."""
     epochs: Count = 2
     """Passes over the training windows, at most. 1 or more."""
     batch_size: Count = 16

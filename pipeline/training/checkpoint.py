@@ -27,6 +27,7 @@ from pipeline.common.locks import claim_folder
 from pipeline.common.tensors import load_tensors, save_tensors
 from pipeline.compute.device import pick_device
 from pipeline.dataset.story_dataset import Stories
+from pipeline.training.distributed import ALONE, Processes
 from pipeline.training.optimiser import load_optimiser_state, optimiser_state
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
@@ -145,7 +146,11 @@ class Checkpoints:
 
 
 def claim_checkpoints(
-    settings: dict[str, Any], stories: Stories, fingerprint: str, code: Sequence[Path]
+    settings: dict[str, Any],
+    stories: Stories,
+    fingerprint: str,
+    code: Sequence[Path],
+    processes: Processes = ALONE,
 ) -> Checkpoints:
     """The checkpoints of a run on these stories, its own until this process ends.
 
@@ -153,15 +158,18 @@ def claim_checkpoints(
         settings: what decides how it goes besides the stories and this machine.
         fingerprint: of what is trained, as it is before.
         code: as of `run_key`.
+        processes: those that train, of which the first one claims them for all.
     """
     settings = settings | {
         "features": [stories.images.fingerprint, stories.texts.fingerprint],
         "stories": {part: stories.splits[part] for part in ("train", "val")},
         "threads": torch.get_num_threads(),
         "device": str(pick_device()),
+        "processes": processes.size,
     }
     key = run_key(settings, [_table_bytes(stories.frames), fingerprint.encode()], code)
-    return Checkpoints(claim_folder(storycache_home() / "training" / key))
+    folder = storycache_home() / "training" / key
+    return Checkpoints(processes.from_first(lambda: claim_folder(folder)))
 
 
 def run_key(settings: dict[str, Any], content: Iterable[bytes], code: Iterable[Path]) -> str:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipeline.dataset.loaded import Batch
 from pipeline.model.generator import StoryGenerator
+from pipeline.training.distributed import ALONE, Processes
 
 
 class Verdict(Enum):
@@ -50,10 +51,15 @@ class Objective(Hooks, ABC):
     """What the progress bar calls the run."""
     criterion: str
     """Name of the validation figure by which epochs are judged; lower is better."""
+    processes: Processes = ALONE
+    """Those that train; an objective that never asks runs in one."""
 
     @abstractmethod
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        """Scalar losses of a training batch; `loss` is minimised, the others are logged."""
+        """Scalar losses of a training batch; `loss` is minimised, the others are logged.
+
+        Of several processes each is given the whole batch, and has the same losses.
+        """
 
     @abstractmethod
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:

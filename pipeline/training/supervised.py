@@ -1,6 +1,7 @@
 """The multitask baseline: L = L_txt + alpha L_img + lambda L_align."""
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 
 import torch
 from jaxtyping import Float
@@ -11,6 +12,7 @@ from pipeline.dataset.loaded import Batch, LoadedDataset
 from pipeline.model.generator import Encoded, StoryGenerator, Told
 from pipeline.model.losses import embedding_losses, text_loss
 from pipeline.params import LossParams
+from pipeline.training.distributed import ALONE, Processes
 from pipeline.training.objective import Objective
 
 BLUR = 0.7
@@ -34,6 +36,7 @@ class SupervisedObjective(Objective):
         train: LoadedDataset | None = None,
         embedding_windows: int = 1,
         told_share: float = 0.0,
+        processes: Processes = ALONE,
     ):
         """What is done besides in a training step:
 
@@ -44,21 +47,29 @@ class SupervisedObjective(Objective):
             told_share: of the windows, whose prefix is made from the target's embeddings, blurred
                 by `BLUR`. The decoder learns to say what is in an embedding while the heads still
                 learn to predict it (teacher forcing; with noise as in CapDec, Nukrai et al., 2022).
+            processes: those that share every batch.
         """
         self.generator = generator
         self.loss = loss
         self.train = train
         self.embedding_windows = embedding_windows
         self.told_share = told_share if generator.config.decoder.embedding_prefix else 0.0
+        self.processes = processes
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Scalar losses `loss`, `nll`, `loss_img`, `loss_align` of a batch."""
-        told = self._told(batch) if self.told_share else None
-        return self.losses(self.generator.encode(batch["images"], batch["texts"], told), batch)
+        share = self.processes.share
+        told = Told(*map(share, self._told(batch))) if self.told_share else None
+        with self.processes.own_masks():
+            encoded = self.generator.encode(share(batch["images"]), share(batch["texts"]), told)
+        return self.losses(encoded, batch)
 
     def losses(self, encoded: Encoded, batch: Batch) -> dict[str, Tensor]:
-        """The same, of a batch whose contexts have been encoded already."""
-        nll = text_loss(self.generator.caption_nll(encoded.prefix, batch), batch["target_mask"])
+        """The same, of a batch of which this process's share of the contexts is encoded already."""
+        own = {name: self.processes.share(rows) for name, rows in batch.items()}
+        with self.processes.own_masks():
+            nats = self.generator.caption_nll(encoded.prefix, own)
+        nll = text_loss(self.processes.gather(nats, len(batch["rows"])), batch["target_mask"])
         return self._named(nll, *embedding_losses(*self._with_others(encoded, batch), self.loss))
 
     @torch.no_grad()
@@ -68,21 +79,17 @@ class SupervisedObjective(Objective):
         The contrastive terms compare within a batch, so they depend on its size; all else does
         not depend on how the windows are batched.
         """
-        nats = torch.zeros((), dtype=torch.float64)
-        tokens = windows = 0
-        img, align = torch.zeros_like(nats), torch.zeros_like(nats)
-        for batch in batches:
+        sums = torch.zeros(5, dtype=torch.float64)
+        for batch in islice(batches, self.processes.rank, None, self.processes.size):
             encoded = self.generator.encode(batch["images"], batch["texts"])
             nll = self.generator.caption_nll(encoded.prefix, batch)
-            nats += nll.sum(dtype=torch.float64).cpu()
-            tokens += int(batch["target_mask"].sum())
             size = len(batch["rows"])
-            windows += size
-            parts = embedding_losses(encoded.predicted, batch, self.loss)
-            for total, part in zip((img, align), parts, strict=True):
-                total += size * part.double().cpu()
-        figures = self._named(nats / tokens, img / windows, align / windows)
-        return {name: float(value) for name, value in figures.items()}
+            parts = (size * float(x) for x in embedding_losses(encoded.predicted, batch, self.loss))
+            words = float(nll.cpu().sum(dtype=torch.float64)), int(batch["target_mask"].sum())
+            sums += torch.tensor([*words, size, *parts], dtype=torch.float64)
+        nats, tokens, windows, img, align = self.processes.total(sums)
+        named = self._named(nats / tokens, img / windows, align / windows)
+        return {name: float(value) for name, value in named.items()}
 
     def _told(self, batch: Batch) -> Told:
         image, text = (blurred(batch[f"target_{name}"]) for name in ("image", "text"))
@@ -94,16 +101,24 @@ class SupervisedObjective(Objective):
         self, encoded: Encoded, batch: Batch
     ) -> tuple[tuple[Tensor, Tensor], Mapping[str, Tensor]]:
         """What is predicted of the batch's windows and of others, and all their features."""
+        predicted = self._gathered(encoded.predicted, batch)
         missing = self.embedding_windows - len(batch["rows"])
         wanted = self.loss.alpha or self.loss.lambda_
         if self.train is None or missing <= 0 or not wanted:
-            return encoded.predicted, batch
+            return predicted, batch
         others = self.train.features(torch.randperm(len(self.train))[:missing])
-        image, text = self.generator.predict(others["images"], others["texts"])
+        images, texts = (self.processes.share(others[name]) for name in ("images", "texts"))
+        with self.processes.own_masks():
+            own = self.generator.predict(images, texts)
         names = ("target_image", "target_image_id", "target_text", "target_text_id")
         targets = {name: torch.cat([batch[name], others[name]]) for name in names}
-        own_image, own_text = encoded.predicted
-        return (torch.cat([own_image, image]), torch.cat([own_text, text])), targets
+        image, text = map(torch.cat, zip(predicted, self._gathered(own, others), strict=True))
+        return (image, text), targets
+
+    def _gathered(self, own: tuple[Tensor, Tensor], batch: Batch) -> tuple[Tensor, Tensor]:
+        """What is predicted of all windows of a batch, of which `own` are this process's share."""
+        image, text = (self.processes.gather(rows, len(batch["rows"])) for rows in own)
+        return image, text
 
     def _named(self, nll: Tensor, img: Tensor, align: Tensor) -> dict[str, Tensor]:
         loss = nll

@@ -49,9 +49,12 @@ class Trainer:
         params: TrainParams,
         seed: int,
         checkpoints: Checkpoints,
-        curves: Curves,
+        curves: Curves | None,
     ):
-        """Raises UserError where there are no windows to train or to validate on."""
+        """Raises UserError where there are no windows to train or to validate on.
+
+        Of several processes the first alone writes checkpoints, and has curves.
+        """
         # --- settings
         for part, data in (("training", train), ("validation", val)):
             if not len(data):
@@ -63,6 +66,7 @@ class Trainer:
 
         # --- model and optimiser
         self.objective = objective
+        self.processes = objective.processes
         self.generator = objective.generator
         self.parameters = self.generator.trainable()
         self.optimiser = make_optimiser(self.parameters, params)
@@ -73,6 +77,7 @@ class Trainer:
         if restored is not None:
             self.progress, remembered = restored
             objective.load_state(remembered)
+        self._check_same()
 
     def run(self, warm_start: bool = False) -> Outcome:
         """Train; at the end generator and objective have the weights of the best epoch, and the
@@ -87,17 +92,18 @@ class Trainer:
         """
         progress = self.progress
         for step, figures in progress.history:
-            self.curves.log(step, figures)
+            self._draw(step, figures)
         with progress_bar(
             total=self.total_steps,
             initial=progress.step,
             desc=self.objective.label,
             unit="step",
+            disable=not self.processes.first,
         ) as bar:
             # --- a warm start, as it comes
             if warm_start and progress.start_value is None:
                 figures, progress.start_value = self._validate()
-                bar.write(_epoch_line("before training", figures, True))
+                self._tell(bar, "before training", figures, True)
                 self._keep(-1, progress.start_value)
 
             # --- epochs
@@ -113,6 +119,7 @@ class Trainer:
             {n: t for n, t in kept.items() if not n.startswith(OBJECTIVE)}
         )
         self.objective.load_state(learned)
+        self.processes.wait_for_all()  # before the first one clears up
         self.generator.eval()
         return Outcome(progress.best_epoch, progress.best_value, progress.step)
 
@@ -144,6 +151,7 @@ class Trainer:
 
     def _step(self, rows: ndarray, rate: float) -> dict[str, float]:
         """One optimiser step on the windows `rows`; the losses before it."""
+        self.processes.begin_step(self.seed, self.progress.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         losses = self.objective(self.train.batch(rows))
@@ -152,7 +160,7 @@ class Trainer:
         values = dict(zip(losses, numbers, strict=True))
         self._check_finite(values, rows)
         self.optimiser.zero_grad(set_to_none=True)
-        losses["loss"].backward()
+        self.processes.backward(losses["loss"], self.parameters.values())
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.params.max_grad_norm)
         self._check_finite({"gradient norm": norm.item()}, rows)
         self.optimiser.step()
@@ -166,7 +174,7 @@ class Trainer:
         figures, value = self._validate()
         verdict = self.objective.verdict(value, progress.start_value, progress.best_value)
         kept = verdict is Verdict.KEEP
-        bar.write(_epoch_line(f"epoch {progress.epoch + 1}/{params.epochs}", figures, kept))
+        self._tell(bar, f"epoch {progress.epoch + 1}/{params.epochs}", figures, kept)
 
         # --- keep the best, decide whether to go on
         if kept:
@@ -183,7 +191,7 @@ class Trainer:
 
         # --- save
         self._save()
-        if kept:
+        if kept and self.processes.first:
             self.checkpoints.drop_old_best(progress.epoch - 1)
 
     def _validate(self) -> tuple[dict[str, float], float]:
@@ -204,16 +212,32 @@ class Trainer:
 
     def _keep(self, epoch: int, value: float) -> None:
         self.progress.best_epoch, self.progress.best_value = epoch, value
+        if not self.processes.first:
+            return
         learned = {f"{OBJECTIVE}{name}": t for name, t in self.objective.state().items()}
         self.checkpoints.save_best(epoch, self.generator.trainable_state() | learned)
 
     def _save(self) -> None:
-        state = self.objective.state()
-        self.checkpoints.save(self.progress, self.parameters, self.optimiser, state)
+        self._check_same()
+        if self.processes.first:
+            state = self.objective.state()
+            self.checkpoints.save(self.progress, self.parameters, self.optimiser, state)
+
+    def _check_same(self) -> None:
+        self.processes.check_same([*self.parameters.values(), torch.get_rng_state()])
 
     def _log(self, figures: dict[str, float]) -> None:
         self.progress.history.append((self.progress.step, figures))
-        self.curves.log(self.progress.step, figures)
+        self._draw(self.progress.step, figures)
+
+    def _draw(self, step: int, figures: dict[str, float]) -> None:
+        if self.curves is not None:
+            self.curves.log(step, figures)
+
+    def _tell(self, bar: "tqdm[None]", when: str, figures: dict[str, float], kept: bool) -> None:
+        if self.processes.first:
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
+            bar.write(f"{when}: val {shown}{' (best so far)' if kept else ''}")
 
     def _log_training(self, rate: float) -> None:
         sums, steps = self.progress.sums, self.progress.summed_steps
@@ -221,11 +245,6 @@ class Trainer:
             {f"train/{name}": total / steps for name, total in sums.items()} | {"train/lr": rate}
         )
         self.progress.sums, self.progress.summed_steps = {}, 0
-
-
-def _epoch_line(when: str, figures: dict[str, float], kept: bool) -> str:
-    shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
-    return f"{when}: val {shown}{' (best so far)' if kept else ''}"
 
 
 def _not_finite(values: dict[str, float], step: int, stories: list[str]) -> UserError:

@@ -128,15 +128,17 @@ def encode_on_ray(job: EmbeddingJob) -> str:
 def _connected(ray: Any) -> Iterator[None]:
     """Within it Ray is there, and this process answers signals as it did before."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    here: dict[str, Any] = {}
-    if not os.environ.get("RAY_ADDRESS"):
+    address, here = os.environ.get("RAY_ADDRESS"), {}
+    if not address:
         here = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(log_to_driver=False, logging_level="WARNING", **here)
+        ray.init(address or "local", log_to_driver=False, logging_level="WARNING", **here)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        where = os.environ.get("RAY_ADDRESS") or "this machine"
-        raise UserError(f"there is no Ray to be had at {where} ({reason(error)})") from None
+        raise UserError(
+            f"there is no Ray to be had at {address or 'this machine'} ({reason(error)}): set "
+            "RAY_ADDRESS to where a cluster is, or embed.engine to local"
+        ) from None
     try:
         signal.signal(signal.SIGTERM, handler)
         yield
@@ -150,9 +152,9 @@ def _workers(ray: Any) -> tuple[int, dict[str, int]]:
     gpus = sum(int(node.get("GPU", 0)) for node in nodes)
     if gpus:
         return gpus, {"num_gpus": 1, "num_cpus": 1}
-    cores = [int(node.get("CPU", 0)) for node in nodes]
-    each = max(1, min(int(os.environ.get("OMP_NUM_THREADS", CORES)), *cores, max(cores)))
-    return max(1, sum(count // each for count in cores)), {"num_cpus": each}
+    cores = [int(node["CPU"]) for node in nodes if node.get("CPU")] or [1]
+    each = min(int(os.environ.get("OMP_NUM_THREADS", CORES)), *cores)
+    return sum(count // each for count in cores), {"num_cpus": each}
 
 
 def _environment(resources: dict[str, int]) -> dict[str, str]:

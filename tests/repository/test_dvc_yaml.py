@@ -33,7 +33,7 @@ SLACK = {
     "captions": "captioning/choose captioning/ngrams common/tensors compute/memory dataset/loaded "
     "images/reader model/losses",
     "adversarial": "captioning/cache captioning/choose captioning/pregenerate common/chunks "
-    "images/reader",
+    "common/parts images/reader",
     "evaluate": "captioning/cache captioning/pregenerate captioning/sampler captioning/samples "
     "common/tensors compute/memory",
     "report": "common/*",

@@ -48,7 +48,7 @@ class Frames:
 
     def set(self, **groups: dict[str, Any]) -> None:
         """Write the shipped params.yaml with these changes."""
-        clip = {"model": str(ROOT / "data/sample/clip")}
+        clip = {"model": str(ROOT / "data/sample/clip"), "batch_size": 4}
         params = merged(read_yaml(ROOT / "params.yaml"), {"clip": clip, **groups})
         with (self.folder / "params.yaml").open("w", encoding="utf-8") as file:
             YAML(typ="safe", pure=True).dump(params, file)
@@ -109,7 +109,7 @@ def ray(frames: Frames, chance: random.Random) -> int:
     while process.poll() is None:
         found = [p for p in psutil.Process(process.pid).children(recursive=True) if _at_work(p)]
         if found:
-            time.sleep(chance.uniform(0, 2))
+            time.sleep(chance.uniform(0, 6))
             victim = psutil.Process(process.pid) if chance.random() < 0.1 else chance.choice(found)
             if victim.is_running() and process.poll() is None:
                 victim.kill()

@@ -52,11 +52,12 @@ def test_a_lost_node_changes_no_byte(
     cluster: Any, tiny_clip: Path, project: Path, large_pictures: World, tmp_path: Path
 ) -> None:
     """A node is killed while its worker encodes; then a second run, of what is missing alone."""
+    clip = {"model": os.path.relpath(tiny_clip, project), "batch_size": 1, "precision": "float32"}
+    write_params(project, clip=clip)
     alone = stage(project, tmp_path / "alone", "image", large_pictures)
     assert "64 encoded" in alone.communicate()[0]
     expected = shards(project / "out")
 
-    clip = {"model": os.path.relpath(tiny_clip, project), "batch_size": 1, "precision": "float32"}
     write_params(project, clip=clip, embed={"engine": "ray"})
     home = tmp_path / "shared"
     second = cluster.add_node(num_cpus=1, object_store_memory=80_000_000)

@@ -106,16 +106,15 @@ def parts(frames: Frames, chance: random.Random) -> int:
 def ray(frames: Frames, chance: random.Random) -> int:
     """One run on Ray, of which workers at work are killed, or the process that commands them."""
     process, killed = frames.python("stages.embed", *STAGE), 0
-    while process.poll() is None:
+    while not _moment(frames, chance, process):
         found = [p for p in psutil.Process(process.pid).children(recursive=True) if _at_work(p)]
         if found:
-            time.sleep(chance.uniform(0, 6))
-            victim = psutil.Process(process.pid) if chance.random() < 0.1 else chance.choice(found)
-            if victim.is_running() and process.poll() is None:
-                victim.kill()
-                killed += 1
-                print(f"{victim.pid} killed with {frames.kept()} chunks kept", flush=True)
-        time.sleep(0.05)
+            commands = chance.random() < 0.1
+            victim = psutil.Process(process.pid) if commands else chance.choice(found)
+            victim.kill()
+            killed += 1
+            name = "the command" if commands else "a worker"
+            print(f"{name} killed with {frames.kept()} chunks kept", flush=True)
     _ended(frames, process)
     return killed
 

@@ -58,7 +58,7 @@ def command(
     settings |= dict(_setting(written) for written in set_)
     submitter = _submitter(storycache_home() / "cluster" / what, slurm, settings)
     jobs = _submit(submitter, read_line()[STAGES[what]]["cmd"], parts)
-    print(f"{parts} jobs, {jobs[0].job_id} the first; logs in {jobs[0].paths.folder}")
+    print(f"{parts} jobs, {jobs[0].job_id} the first; logs in {jobs[0].paths.folder}", flush=True)
     if not wait:
         return
     try:

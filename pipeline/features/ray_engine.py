@@ -10,6 +10,7 @@ task besides needs a core that an actor holds, and a part never waits for one ac
 
 import os
 import signal
+import socket
 import sys
 import time
 from collections import deque
@@ -39,12 +40,18 @@ class Worker:
     """What an actor does."""
 
     def __init__(self, job: EmbeddingJob, folder: str) -> None:
-        os.chdir(folder)
-        self.job = job
-        self.cache = job.cache()
+        self.job, self.folder = job, folder  # what can fail does so below, where it can be told
 
     def ready(self) -> int:
-        """Answers once it is there: it has encoded nothing."""
+        """Go where relative paths start, and open the cache: no row is encoded by that."""
+        try:
+            os.chdir(self.folder)
+        except OSError as error:
+            raise UserError(
+                f"Ray's worker on {socket.gethostname()} cannot enter {self.folder} "
+                f"({reason(error)}): all machines must share a file system, see docs/scale.md"
+            ) from None
+        self.cache = self.job.cache()
         return 0
 
     def encode(self, part: Part, anew: bool) -> int:

@@ -2,10 +2,13 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline.cli.cluster import _setting
@@ -15,6 +18,7 @@ from pipeline.features.embed import embed_images
 from tests.processes import ROOT, write_params
 from tests.world import World, jpeg, write_world
 
+SUBMIT = [sys.executable, "-m", "pipeline.cli", "cluster", "submit"]
 SBATCH = """#!/bin/sh
 cp "$1" {folder}/submitted.sh
 echo Submitted batch job 4711
@@ -35,7 +39,7 @@ def world(tiny_clip: Path, tmp_path: Path) -> World:
 
 def cluster(folder: Path, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", "cluster", "submit", *words],
+        [*SUBMIT, *words],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
         capture_output=True,
@@ -66,6 +70,41 @@ def test_parts_run_here_and_those_that_fail_are_named(
     clip = FrozenClip.load(str(tiny_clip), precision="float32", batch_size=1)
     report = embed_images(clip, world.raw, world.frames, tmp_path / "out")
     assert (report.distinct, report.encoded) == (16, 0)
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_the_jobs_running(world: World, tiny_clip: Path, tmp_path: Path) -> None:
+    """A terminal sends it to the command and to all that it started."""
+    pytest.importorskip("submitit", reason="submitit is not installed (requirements-cluster.txt)")
+    submitting = subprocess.Popen(
+        [*SUBMIT, "--parts", "2", "--local", "image"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert submitting.stdout is not None
+    assert submitting.stdout.readline().startswith("2 jobs, ")
+    os.killpg(submitting.pid, signal.SIGINT)
+    _, said = submitting.communicate()
+    assert submitting.returncode == 130, said
+    assert "the jobs go on without this command" in said
+    folder = Path(os.environ["STORYCACHE_HOME"]) / "cluster/image"
+    jobs = [int(path.name.split("_")[0]) for path in folder.glob("*_submitted.pkl")]
+    assert len(jobs) == 2 and any(map(is_running, jobs))
+    while any(map(is_running, jobs)):
+        time.sleep(0.05)
+    clip = FrozenClip.load(str(tiny_clip), precision="float32", batch_size=1)
+    assert embed_images(clip, world.raw, world.frames, tmp_path / "out").encoded == 0
+
+
+def is_running(process: int) -> bool:
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_slurm_is_asked_for_an_array(world: World, tmp_path: Path) -> None:

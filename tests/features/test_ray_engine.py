@@ -7,15 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
 from pipeline.clip.frozen import FrozenClip
 from pipeline.common.errors import UserError
+from pipeline.common.keys import as_keys
 from pipeline.features.embed import embed_texts
+from pipeline.features.jobs import TextJob
+from pipeline.features.ray_engine import Worker
 from tests.features.conftest import shards, stage
 from tests.processes import write_params
-from tests.world import World, jpeg, write_world
+from tests.world import World, jpeg, load_clip, write_world
 
 ENCODES = "ray::Worker.encode"
 """Title of a worker's process while it is at work on a part."""
@@ -90,6 +94,12 @@ def test_a_lost_node_changes_no_byte(
     assert (process.returncode, printed) == (1, "")
     assert said.splitlines()[-1].startswith("error: ") and "is missing" in said
     assert "Traceback" not in said
+
+
+def test_a_machine_without_the_folder_is_named(tiny_clip: Path, tmp_path: Path) -> None:
+    job = TextJob(load_clip(tiny_clip), as_keys([]), np.zeros(0, np.int64), [])
+    with pytest.raises(UserError, match=r"cannot enter .*gone .*must share a file system"):
+        Worker(job, str(tmp_path / "gone")).ready()
 
 
 def test_without_ray_one_sentence_says_how_to_get_it(

@@ -9,6 +9,7 @@ from pipeline.captioning.generate import story_seeds
 from pipeline.captioning.sampler import Sampler, sample_key
 from pipeline.captioning.samples import Samples, open_samples, write_samples
 from pipeline.common.chunks import ChunkCache
+from pipeline.common.parts import WHOLE, Part
 from pipeline.common.progress import progress_bar
 from pipeline.dataset.story_dataset import Contexts
 
@@ -43,15 +44,35 @@ def sample_once(
 
     Sample i of a story depends on the generator, the story, `seed` and i alone.
     """
+    keys, _ = write_missing(sampler, contexts, per_story, seed, cache)
+    return cache.read(keys)
+
+
+def write_missing(
+    sampler: Sampler,
+    contexts: Contexts,
+    per_story: int,
+    seed: int,
+    cache: CaptionCache,
+    part: Part = WHOLE,
+) -> tuple[list[bytes], int]:
+    """Write what the cache lacks of a part of these samples, in whole chunks at fixed places.
+
+    Returns:
+        The keys of all the samples, in order, and how many were written.
+    """
     rows = [i for i in range(len(contexts)) for _ in range(per_story)]
     seeds = story_seeds(seed, contexts.story, per_story)
     keys = [sample_key(contexts.keys[i], s) for i, s in zip(rows, seeds, strict=True)]
-    chunk = CHUNK_BATCHES * sampler.params.batch_size
+    size = CHUNK_BATCHES * sampler.params.batch_size
     done = cache.contains(keys)
-    with progress_bar(desc="captions", total=len(keys), initial=done.sum(), unit="caption") as bar:
-        for start in range(0, len(keys), chunk):
-            missing = start + np.flatnonzero(~done[start : start + chunk])
-            if len(missing):
-                wanted = contexts.take([rows[i] for i in missing])
-                cache.add(sampler.sample(wanted, [seeds[i] for i in missing], bar.update))
-    return cache.read(keys)
+    starts = part.of(range(0, len(keys), size))
+    chunks = [start + np.flatnonzero(~done[start : start + size]) for start in starts]
+    share = sum(len(done[start : start + size]) for start in starts)
+    written = sum(map(len, chunks))
+    initial = share - written
+    with progress_bar(desc="captions", total=share, initial=initial, unit="caption") as bar:
+        for missing in filter(len, chunks):
+            wanted = contexts.take([rows[i] for i in missing])
+            cache.add(sampler.sample(wanted, [seeds[i] for i in missing], bar.update))
+    return keys, written

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.captioning.cache import CaptionCache, sample_once
+from pipeline.captioning.cache import CaptionCache, sample_once, write_missing
 from pipeline.captioning.sampler import Sampler
 from pipeline.captioning.samples import write_samples
 from pipeline.clip.frozen import FrozenClip
 from pipeline.common.errors import UserError
 from pipeline.common.home import storycache_home
+from pipeline.common.parts import Part
 from pipeline.common.stage import Inputs
 from pipeline.compute.device import make_deterministic, pick_device
 from pipeline.dataset.story_dataset import Stories
@@ -26,12 +27,14 @@ def write_captions(
     per_story: int,
     generate: GenerateParams,
     seed: int,
+    part: Part | None = None,
 ) -> None:
     """Sample captions of training stories from the generator in the folder `model`, into `out`.
 
     Args:
         stories: how many of them, drawn by the seed.
         per_story: captions of each.
+        part: bring this part into the caption cache, and write nothing to `out`.
 
     Raises:
         UserError: no training story is long enough.
@@ -57,6 +60,14 @@ def write_captions(
     )
     fingerprint = sampler.fingerprint()
     kept = CaptionCache(storycache_home() / "captions" / fingerprint)
+    if part is not None:
+        keys, written = write_missing(sampler, contexts, per_story, seed, kept, part)
+        there = CaptionCache(kept.folder).contains(keys).sum()  # by now, of other parts too
+        print(
+            f"captions: {written} written; part {part} of {len(keys)}, of which {there} are in the "
+            "cache now"
+        )
+        return
     samples = sample_once(sampler, contexts, per_story, seed, kept)
     write_samples(out, samples, {"fingerprint": fingerprint})
     print(

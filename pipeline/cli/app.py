@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": "Write the next caption of a story of your own.",
     "demo": "Try a model on a page of this machine.",
     "storyboard": "Draw a prediction with the frames that it goes on from.",
+    "cluster": "Embed or sample in parts, as jobs of a cluster.",
     "plan": "What embedding so many frames would take: hours, storage, memory, money.",
     "deps": "Check dvc.yaml against what its stages import, or mend it.",
 }

@@ -8,7 +8,9 @@ if __name__ == "__main__":
 
 import argparse
 import dataclasses
+import inspect
 import sys
+import types
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,9 +34,10 @@ class Inputs:
 def run_stage(*stages: Stage) -> None:
     """Run a function as a command, and leave as `exit_cleanly` does.
 
-    Every parameter is an option that must be given, converted by its annotation; one annotated with
-    a dataclass gives the options of that one's fields. The docstring is the help. Of several
-    functions, the command's first word says which.
+    Every parameter is an option that must be given unless it has a default, converted by its
+    annotation, of `Kind | None` by `Kind`; one annotated with a dataclass gives the options of that
+    one's fields. The docstring is the help. Of several functions, the command's first word says
+    which.
 
     Plain argparse: a library for command lines would take longer to load than some stages to run.
     """
@@ -58,19 +61,27 @@ def _parser(make: Callable[..., argparse.ArgumentParser], stage: Stage, **how: A
     plain = argparse.RawDescriptionHelpFormatter
     parser = make(description=stage.__doc__, formatter_class=plain, **how)
     parser.set_defaults(stage=stage)
+    signature = inspect.signature(stage).parameters
     for name, kind in _parameters(stage).items():
         if dataclasses.is_dataclass(kind):
             group = parser.add_argument_group(name, kind.__doc__)
             for field, its_kind in typing.get_type_hints(kind).items():
                 group.add_argument(f"--{field}", type=its_kind, required=True)
         else:
-            parser.add_argument(f"--{name}", type=kind, required=True)
+            default = signature[name].default
+            required = default is inspect.Parameter.empty
+            parser.add_argument(f"--{name}", type=kind, required=required, default=default)
     return parser
 
 
 def _parameters(stage: Stage) -> dict[str, Any]:
     hints = typing.get_type_hints(stage)
-    return {name: kind for name, kind in hints.items() if name != "return"}
+    return {name: _without_none(kind) for name, kind in hints.items() if name != "return"}
+
+
+def _without_none(kind: Any) -> Any:
+    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    return next(kind for kind in kinds if kind is not types.NoneType)
 
 
 def _value(kind: Any, values: dict[str, Any], name: str) -> Any:

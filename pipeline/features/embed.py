@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float16, Int64
@@ -9,13 +10,23 @@ from jaxtyping import Float16, Int64
 from pipeline.clip.frozen import FrozenClip
 from pipeline.common.errors import UserError
 from pipeline.common.keys import KeyIndex, Keys, as_keys
+from pipeline.common.parts import Part
 from pipeline.features.cache import EncodeCache
 from pipeline.features.jobs import EmbeddingJob, ImageJob, Progress, Report, TextJob
 from pipeline.features.store import SHARD_ROWS, key_array, publish_shards
 from pipeline.stories.frames import content_key, read_frames
 
+Engine = Literal["local", "ray"]
 
-def embed_images(clip: FrozenClip, raw: Path, frames: Path, out: Path) -> Report:
+
+def embed_images(
+    clip: FrozenClip,
+    raw: Path,
+    frames: Path,
+    out: Path,
+    part: Part | None = None,
+    engine: Engine = "local",
+) -> Report:
     """Embed the image of every frame and publish the shards.
 
     Args:
@@ -23,18 +34,26 @@ def embed_images(clip: FrozenClip, raw: Path, frames: Path, out: Path) -> Report
         raw: folder of the raw stories.
         frames: the frames table, frames.parquet.
         out: folder for the shards; shards of an older run in it are replaced.
+        part: bring this part into the encode cache, in this process, and publish nothing.
+        engine: what encodes, where no part is asked for; see `EmbedParams`.
 
     Raises:
         UserError: if an image cannot be decoded (names story and frame), or inputs do not fit.
     """
     keys, rows, count = distinct_contents(frames, "image_key")
-    return _publish(ImageJob(clip, keys, rows, frames, raw), count, out)
+    return _run(ImageJob(clip, keys, rows, frames, raw), count, out, part, engine)
 
 
-def embed_texts(clip: FrozenClip, frames: Path, out: Path) -> Report:
+def embed_texts(
+    clip: FrozenClip,
+    frames: Path,
+    out: Path,
+    part: Part | None = None,
+    engine: Engine = "local",
+) -> Report:
     """Embed the caption of every frame and publish the shards; arguments as of `embed_images`."""
     keys, rows, count = distinct_contents(frames, "caption_key")
-    return _publish(TextJob(clip, keys, rows, frames), count, out)
+    return _run(TextJob(clip, keys, rows, frames), count, out, part, engine)
 
 
 def cache_images(clip: FrozenClip, raw: Path, frames: Path, keys: Keys) -> EncodeCache:
@@ -85,6 +104,22 @@ class CachedTexts:
             self._cache, progress or (lambda count: None)
         )
         return self._cache.read(keys)
+
+
+def _run(job: EmbeddingJob, frames: int, out: Path, part: Part | None, engine: Engine) -> Report:
+    if part is not None:
+        report = job.update(job.cache(), part=part)
+        there = int(job.cache().contains(job.keys).sum())  # by now, of other parts too
+        report.remark = f"; part {part} of {len(job.keys)}, of which {there} are in the cache now"
+        return report
+    done = ""
+    if engine == "ray":
+        from pipeline.features.ray_engine import encode_on_ray
+
+        done = encode_on_ray(job)
+    report = _publish(job, frames, out)
+    report.remark = done
+    return report
 
 
 def _publish(job: EmbeddingJob, frames: int, out: Path) -> Report:

@@ -24,6 +24,7 @@ from pipeline.clip.folder import Modality
 from pipeline.clip.frozen import FrozenClip
 from pipeline.common.errors import UserError
 from pipeline.common.keys import Keys
+from pipeline.common.parts import WHOLE, Part
 from pipeline.common.progress import progress_bar
 from pipeline.features.cache import EncodeCache
 from pipeline.features.prefetch import prefetched
@@ -52,6 +53,8 @@ class Report:
     """Rows that the cache lacked."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall time by phase: waiting for input, encoding, keeping in the cache, publishing."""
+    remark: str = ""
+    """What else there is to say."""
 
     @contextmanager
     def timing(self, phase: str) -> Iterator[None]:
@@ -67,6 +70,7 @@ class Report:
         return (
             f"{self.unit}: {self.rows} rows, {self.distinct} distinct, "
             f"{self.distinct - self.encoded} from the cache, {self.encoded} encoded ({phases})"
+            f"{self.remark}"
         )
 
 
@@ -99,23 +103,28 @@ class EmbeddingJob(ABC, Generic[Batch]):
         """The part of the encode cache that is this encoder's."""
         return EncodeCache(self.modality, self.clip.fingerprint(self.modality))
 
-    def update(self, cache: EncodeCache, progress: Progress | None = None) -> Report:
+    def update(
+        self, cache: EncodeCache, progress: Progress | None = None, part: Part = WHOLE
+    ) -> Report:
         """Encode and keep what `cache` lacks.
 
         Args:
             progress: called with numbers of rows that were encoded, in place of a bar.
+            part: of the chunks, what is to be looked at; whole chunks, so that which rows share a
+                forward pass does not depend on it.
 
         Raises:
             UserError: if the cache cannot be written to, or what is read does not fit.
         """
         missing = ~cache.contains(self.keys)
-        report = Report(self.unit, len(self.keys), len(self.keys), int(missing.sum()))
-        if not report.encoded:
-            return report
         size = self.clip.batch_size * self.chunk_batches
-        starts = range(0, len(self.keys), size)
+        starts = part.of(range(0, len(self.keys), size))
+        share = sum(len(missing[start : start + size]) for start in starts)
         chunks = [start + np.flatnonzero(missing[start : start + size]) for start in starts]
         chunks = [chunk for chunk in chunks if len(chunk)]
+        report = Report(self.unit, share, share, sum(map(len, chunks)))
+        if not chunks:
+            return report
         with (
             prefetched(self.read([self.rows[chunk] for chunk in chunks]), BATCHES_AHEAD) as batches,
             progress_bar(total=report.encoded, unit=self.unit, disable=progress is not None) as bar,

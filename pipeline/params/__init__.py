@@ -70,6 +70,14 @@ class ClipParams(Group):
     """Images or captions encoded at a time. 1 or more."""
 
 
+class EmbedParams(Group):
+    """`embed`: where frames and captions are embedded."""
+
+    engine: Literal["local", "ray"] = "local"
+    """By this process, or by the workers of a Ray cluster: the one at RAY_ADDRESS, or one of this
+    machine alone. The features are the same bytes, so that no stage tracks it."""
+
+
 class LossParams(Group):
     """`loss`: L = L_txt + alpha L_img + lambda L_align."""
 
@@ -182,6 +190,7 @@ class Params(Group):
     context: ContextParams = ContextParams()
     split: SplitParams = SplitParams()
     clip: ClipParams = ClipParams()
+    embed: EmbedParams = EmbedParams()
     fusion: FusionParams = FusionParams()
     decoder: DecoderParams = DecoderParams()
     prompt: PromptParams = PromptParams()

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.captioning.cache import CaptionCache, sample_once
+from pipeline.captioning.cache import CaptionCache, sample_once, write_missing
 from pipeline.captioning.sampler import Sampler
 from pipeline.captioning.samples import Samples
+from pipeline.common.parts import Part
 from pipeline.dataset.story_dataset import Contexts
 from pipeline.model.generator import StoryGenerator
 from pipeline.model.prompt import PromptBuilder
@@ -80,6 +81,26 @@ def test_more_samples_or_stories_write_what_is_new_alone(
         assert counted.written == new
         kept = [stories.index(1) * per_story, stories.index(1) * per_story + 1]
         assert samples.take(kept).text.tolist() == few.text[:2].tolist()
+
+
+def test_parts_write_what_one_run_writes(
+    sampler: Sampler, contexts: Contexts, tmp_path: Path
+) -> None:
+    """Of two divisions and one of them twice; the rest is written by whoever wants all."""
+    whole = sample_once(sampler, contexts, 3, 0, CaptionCache(tmp_path / "whole"))
+    written = 0
+    for part in ("3/3", "1/2", "3/3"):
+        cache = CaptionCache(tmp_path / "parts")
+        keys, here = write_missing(sampler, contexts, 3, 0, cache, Part(part))
+        written += here
+        assert keys == [key.tobytes() for key in whole.key]
+        assert CaptionCache(tmp_path / "parts").contains(keys).sum() == written
+    rest = counting(sampler)
+    joined = sample_once(rest(**vars(sampler)), contexts, 3, 0, CaptionCache(tmp_path / "parts"))
+    assert same(joined, whole)
+    assert 0 < rest.written == len(whole) - written
+    names = [{path.name for path in (tmp_path / of).iterdir()} for of in ("whole", "parts")]
+    assert names[0] == names[1], "whole chunks at the same places"
 
 
 def test_another_seed_writes_others(sampler: Sampler, contexts: Contexts, tmp_path: Path) -> None:

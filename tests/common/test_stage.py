@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.common.errors import UserError
+from pipeline.common.parts import Part
 from pipeline.common.stage import Inputs, call_stage
 from tests.processes import python
 
@@ -75,3 +77,14 @@ def test_of_several_functions_the_first_word_says_which(capsys: pytest.CaptureFi
     with pytest.raises(SystemExit):
         call_stage(["sound", "--out", "o"], image, text)
     assert "invalid choice: 'sound'" in capsys.readouterr().err
+
+
+def test_a_parameter_with_a_default_may_be_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    def text(out: Path, part: Part | None = None, steps: int = 3) -> None:
+        print(out, part, steps)
+
+    call_stage(["--out", "o"], text)
+    call_stage(["--out", "o", "--part", "2/5", "--steps", "4"], text)
+    assert capsys.readouterr().out == "o None 3\no 2/5 4\n"
+    with pytest.raises(UserError, match="'3' is no part of anything"):
+        call_stage(["--out", "o", "--part", "3"], text)

@@ -1,11 +1,16 @@
-"""Small raw stories and their frames table."""
+"""Small raw stories and their frames table, and the stages that embed them, as processes."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.processes import ROOT, write_params
 from tests.world import World, jpeg, write_world
 
 
@@ -39,3 +44,31 @@ def with_column(world: World, name: str, column: str, values: list) -> World:
     path = world.frames.with_name(name)
     pq.write_table(changed, path)
     return replace(world, frames=path)
+
+
+@pytest.fixture
+def project(tiny_clip: Path, tmp_path: Path) -> Path:
+    """A folder with the params.yaml of the repository, pointed at the tiny CLIP."""
+    clip = {"model": str(tiny_clip), "batch_size": 1, "precision": "float32"}
+    write_params(tmp_path / "project", clip=clip)
+    return tmp_path / "project"
+
+
+def stage(
+    folder: Path, home: Path, modality: str, world: World, *options: str
+) -> "subprocess.Popen[str]":
+    """Start a stage that embeds `world` into `out` in `folder`."""
+    raw = ["--raw", str(world.raw)] if modality == "image" else []
+    arguments = [modality, *raw, "--frames", str(world.frames), "--out", str(folder / "out")]
+    return subprocess.Popen(
+        [sys.executable, "-m", "stages.embed", *arguments, *options],
+        cwd=folder,
+        env={**os.environ, "STORYCACHE_HOME": str(home), "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def shards(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}

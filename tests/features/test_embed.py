@@ -1,9 +1,6 @@
 import hashlib
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,18 +14,14 @@ from pipeline.features import store as store_module
 from pipeline.features.embed import CachedTexts, cache_images, embed_images, embed_texts
 from pipeline.features.jobs import TextJob
 from pipeline.features.store import FeatureStore
-from tests.features.conftest import with_column
-from tests.processes import ROOT, python, write_params
+from tests.features.conftest import shards, stage, with_column
+from tests.processes import python
 
 
 @pytest.fixture
 def clip(tiny_clip: Path) -> FrozenClip:
     """Its batch size makes chunks of 16 images and 64 captions."""
     return FrozenClip.load(str(tiny_clip), precision="float32", batch_size=2)
-
-
-def shards(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def test_every_distinct_image_is_published_once_in_order(clip, tiny_data, tmp_path: Path) -> None:
@@ -192,27 +185,6 @@ def test_what_is_missing_alone_is_encoded_and_kept_in_parts(
 
 def test_no_texts(clip: FrozenClip) -> None:
     assert CachedTexts(clip).embed([]).shape == (0, 24)
-
-
-def stage(folder: Path, home: Path, modality: str, tiny_data) -> subprocess.Popen:
-    raw = ["--raw", str(tiny_data.raw)] if modality == "image" else []
-    arguments = [modality, *raw, "--frames", str(tiny_data.frames), "--out", str(folder / "out")]
-    return subprocess.Popen(
-        [sys.executable, "-m", "stages.embed", *arguments],
-        cwd=folder,
-        env={**os.environ, "STORYCACHE_HOME": str(home), "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-
-
-@pytest.fixture
-def project(tiny_clip: Path, tmp_path: Path) -> Path:
-    """A folder with the params.yaml of the repository, pointed at the tiny CLIP."""
-    clip = {"model": str(tiny_clip), "batch_size": 1, "precision": "float32"}
-    write_params(tmp_path / "project", clip=clip)
-    return tmp_path / "project"
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def sample_once(
     seeds = story_seeds(seed, contexts.story, per_story)
     keys = [sample_key(contexts.keys[i], s) for i, s in zip(rows, seeds, strict=True)]
     chunk = CHUNK_BATCHES * sampler.params.batch_size
-    done = cache.contains(keys)
+    done = cache.readable(keys)
     with progress_bar(desc="captions", total=len(keys), initial=done.sum(), unit="caption") as bar:
         for start in range(0, len(keys), chunk):
             missing = start + np.flatnonzero(~done[start : start + chunk])

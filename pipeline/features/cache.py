@@ -13,7 +13,7 @@ from jaxtyping import Float, Float16
 from pipeline.common.chunks import ChunkCache
 from pipeline.common.files import UnreadableError
 from pipeline.common.home import storycache_home
-from pipeline.common.keys import Keys
+from pipeline.common.keys import Keys, as_keys
 from pipeline.features.store import Shard, write_shard
 
 
@@ -23,7 +23,7 @@ class EncodeCache(ChunkCache[Shard]):
     def __init__(self, modality: str, fingerprint: str, home: Path | None = None) -> None:
         self.attributes = {"fingerprint": fingerprint, "modality": modality}
         folder = (home or storycache_home()) / "embeddings" / f"{modality}-{fingerprint[:16]}"
-        super().__init__(folder)
+        super().__init__(folder, fingerprint)
 
     def open_chunk(self, path: Path) -> tuple[Keys, Shard]:
         shard = Shard.open(path)
@@ -46,10 +46,18 @@ class EncodeCache(ChunkCache[Shard]):
         Raises:
             UserError: if some are not there (any more).
         """
+        keys = as_keys(keys)
         result = np.empty((0, 0), np.float16)
-        with self.unchanged():
-            for shard, here, rows in self.find(keys):
+        left = np.arange(len(keys))
+        while len(left):
+            lost = []
+            for shard, here, rows in self.find(keys[left]):
                 if not len(result):
                     result = np.empty((len(keys), shard.dim), np.float16)
-                result[here] = shard.read(rows)
+                try:
+                    result[left[here]] = shard.read(rows)
+                except OSError as error:  # it changed since it was opened
+                    self.leave_out(shard.path.name, error)
+                    lost.append(left[here])
+            left = np.concatenate(lost) if lost else left[:0]
         return result

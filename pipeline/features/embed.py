@@ -80,7 +80,7 @@ class CachedTexts:
         keys = as_keys([content_key(text.encode()) for text in texts])
         if self._cache is None:
             self._cache = EncodeCache("text", self.clip.fingerprint("text"))
-        rows = np.flatnonzero(~self._cache.contains(keys))  # these alone, so that chunks are full
+        rows = np.flatnonzero(~self._cache.readable(keys))  # these alone, so that chunks are full
         TextJob(self.clip, keys[rows], rows, texts).update(
             self._cache, progress or (lambda count: None)
         )

@@ -108,7 +108,7 @@ class EmbeddingJob(ABC, Generic[Batch]):
         Raises:
             UserError: if the cache cannot be written to, or what is read does not fit.
         """
-        missing = ~cache.contains(self.keys)
+        missing = ~cache.readable(self.keys)
         report = Report(self.unit, len(self.keys), len(self.keys), int(missing.sum()))
         if not report.encoded:
             return report

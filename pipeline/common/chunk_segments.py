@@ -23,9 +23,10 @@ from pipeline.common.keys import KEY_BYTES
 ROW = np.dtype([("key", f"S{KEY_BYTES}"), ("file", "<u4"), ("row", "<u4")])
 BLOCK_ROWS = 128
 BLOCK_BYTES = BLOCK_ROWS * ROW.itemsize
-BLOCKS_AT_A_TIME = 2048
-"""What is held of a segment at most: 10 MB."""
+BLOCKS_AT_A_TIME = 256
+"""What is held of each segment when several are merged."""
 KEYS_AT_A_TIME = 4096
+"""Keys that are looked up at a time, in no more than about as many blocks: 20 MB."""
 _MAGIC = b"chunk index 1\n\0\0"
 _END_BYTES = 32 + 8 + len(_MAGIC)
 Rows = np.ndarray

@@ -97,6 +97,14 @@ class ChunkIndex:
             files[order[left]], rows[order[left]] = found
         return files, rows
 
+    def rows(self) -> dict[str, int]:
+        """Rows of every chunk file in use, by name."""
+        found = {self.names[number]: len(keys) for number, keys in self._loose.items()}
+        for segment, numbers in self._segments.items():
+            covered = zip(segment.files, numbers.tolist(), strict=True)
+            found |= {name: rows for (name, rows), number in covered if number >= 0}
+        return found
+
     def add(self, name: str, keys: Keys) -> None:
         """A chunk file of these keys is there."""
         self.forget(name)

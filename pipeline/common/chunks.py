@@ -51,6 +51,15 @@ class ChunkCache(ABC, Generic[Chunk]):
         """Which of some keys are there, as the index says: it reads no chunk."""
         return self._index.find(keys)[0] >= 0
 
+    def files(self) -> dict[str, int]:
+        """Rows of every file that is in use, by name."""
+        return self._index.rows()
+
+    def files_of(self, keys: Keys) -> set[str]:
+        """Names of whole files in which all of these keys lie that can be read."""
+        files, _ = self._locate(keys)
+        return {self._index.names[file] for file in np.unique(files[files >= 0])}
+
     def readable(self, keys: Sequence[bytes] | Keys) -> Bool[np.ndarray, " n"]:
         """Which of some keys are there, in files that are found whole.
 
@@ -91,13 +100,13 @@ class ChunkCache(ABC, Generic[Chunk]):
         for file, here in grouped(files):
             yield self._opened[self._index.names[file]][1], here, rows[here]
 
-    def leave_out(self, name: str, error: OSError) -> None:
-        """A file cannot be read (any more): what else there is counts from now on."""
+    def leave_out(self, name: str, error: OSError | None = None) -> None:
+        """A file cannot be read, or is to go: the others count from now on."""
         self._opened.pop(name, None)
         self._index.forget(name)
         if isinstance(error, FileNotFoundError):
             self._index.look_again()  # it may have become a part of another one
-        else:
+        elif error is not None:
             warn(self.folder / name, error)
 
     def _locate(self, keys: Sequence[bytes] | Keys) -> tuple[np.ndarray, np.ndarray]:

@@ -70,6 +70,11 @@ class Report:
         )
 
 
+def encode_cache(clip: FrozenClip, modality: Modality) -> EncodeCache:
+    """The part of the encode cache that is this encoder's."""
+    return EncodeCache(modality, clip.fingerprint(modality), settings=clip.settings(modality))
+
+
 class EmbeddingJob(ABC, Generic[Batch]):
     """Distinct contents of one modality that are to be in the encode cache."""
 
@@ -97,7 +102,7 @@ class EmbeddingJob(ABC, Generic[Batch]):
 
     def cache(self) -> EncodeCache:
         """The part of the encode cache that is this encoder's."""
-        return EncodeCache(self.modality, self.clip.fingerprint(self.modality))
+        return encode_cache(self.clip, self.modality)
 
     def update(self, cache: EncodeCache, progress: Progress | None = None) -> Report:
         """Encode and keep what `cache` lacks.

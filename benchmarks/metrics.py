@@ -73,7 +73,12 @@ def main() -> None:
 
 def _silent_clip(name: str) -> Any:
     """What a scorer asks of a CLIP whose texts are all in the cache."""
-    return SimpleNamespace(dim=DIM, batch_size=64, fingerprint=lambda modality: f"{name:0<64}")
+    return SimpleNamespace(
+        dim=DIM,
+        batch_size=64,
+        fingerprint=lambda modality: f"{name:0<64}",
+        settings=lambda modality: {"model": name},
+    )
 
 
 def _pool(

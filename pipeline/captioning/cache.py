@@ -65,7 +65,7 @@ def write_missing(
     seeds = story_seeds(seed, contexts.story, per_story)
     keys = [sample_key(contexts.keys[i], s) for i, s in zip(rows, seeds, strict=True)]
     size = CHUNK_BATCHES * sampler.params.batch_size
-    done = cache.contains(keys)
+    done = cache.readable(keys)
     starts = part.of(range(0, len(keys), size))
     chunks = [start + np.flatnonzero(~done[start : start + size]) for start in starts]
     share = sum(len(done[start : start + size]) for start in starts)

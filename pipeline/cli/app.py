@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": "Write the next caption of a story of your own.",
     "demo": "Try a model on a page of this machine.",
     "storyboard": "Draw a prediction with the frames that it goes on from.",
+    "features": "Look after the embeddings that are kept between runs.",
     "cluster": "Embed or sample in parts, as jobs of a cluster.",
     "plan": "What embedding so many frames would take: hours, storage, memory, money.",
     "deps": "Check dvc.yaml against what its stages import, or mend it.",
@@ -32,24 +33,39 @@ def main() -> None:
     """Run the subcommand that is asked for; no other one's module is imported."""
     apply_settings()
     leave_at_signals()
-    app = typer.Typer(
-        help="What one asks a project of stories beside running its line.",
+    app = _group("What one asks a project of stories beside running its line.")
+    for name, contents in COMMANDS.items():
+        if name in sys.argv[1:2]:
+            _load(app, name, contents)
+        else:
+            app.command(name, short_help=contents)(_unloaded)
+    app(prog_name="storycache")
+
+
+def _group(help_text: str | None) -> typer.Typer:
+    return typer.Typer(
+        help=help_text,
         add_completion=False,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    for name, contents in COMMANDS.items():
-        wanted = name in sys.argv[1:2]
-        app.command(name, short_help=contents)(_loaded(name) if wanted else _unloaded)
-    app(prog_name="storycache")
 
 
-def _loaded(name: str) -> Callable[..., None]:
+def _load(app: typer.Typer, name: str, contents: str) -> None:
+    """Add a subcommand; of a module with `COMMANDS`, name -> function, a group of them."""
     module = importlib.import_module(f"pipeline.cli.{name}")
     sys.argv[2:] = spread(sys.argv[2:], getattr(module, "SEVERAL", ()))
-    command = module.command
+    if not hasattr(module, "COMMANDS"):
+        app.command(name, short_help=contents)(_cleanly(module.command))
+        return
+    group = _group(module.HELP)
+    for each, command in module.COMMANDS.items():
+        group.command(each)(_cleanly(command))
+    app.add_typer(group, name=name, short_help=contents)
 
+
+def _cleanly(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def cleanly(**values: object) -> None:
         exit_cleanly(lambda: command(**values))

@@ -1,7 +1,6 @@
 """Finished work by key, in a folder of files that is only ever added to."""
 
 import hashlib
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,32 +10,34 @@ from typing import Generic, TypeVar
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from pipeline.common.errors import UserError, reason
-from pipeline.common.files import UnreadableError
+from pipeline.common.chunk_index import ChunkIndex, warn
+from pipeline.common.errors import UserError
 from pipeline.common.home import in_home
-from pipeline.common.keys import KeyIndex, Keys
+from pipeline.common.keys import Keys, as_keys, grouped
 
 Chunk = TypeVar("Chunk")
+INDEX = "index"
 
 
 class ChunkCache(ABC, Generic[Chunk]):
     """A folder of sealed HDF5 files, a finished chunk of keyed rows in each.
 
     Files appear whole and under the name of their keys, so that a killed run goes on where it was
-    and any number of processes may share a cache. It may be deleted at any time.
+    and any number of processes may share a cache. Which keys are there says an index (`ChunkIndex`)
+    that may lag or lie: a file is checked from end to end when something is first read from it. All
+    of it may be deleted at any time.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """See which keys are there; files that cannot be used are named on stderr and left out."""
+    def __init__(self, folder: Path, of: str = "") -> None:
+        """See what is there; files that cannot be used are named on stderr and left out.
+
+        Args:
+            of: name of whoever the index is for, where files of several could lie in the folder.
+        """
         self.folder = folder
-        self._keys: list[Keys] = []
-        self._chunks: list[Chunk] = []
-        self._index: KeyIndex | None = None
-        for path in sorted(folder.glob("*.h5")):
-            try:
-                self._remember(path)
-            except OSError as error:
-                print(f"warning: ignoring {path}: {reason(error)}", file=sys.stderr)
+        self._opened: dict[str, tuple[Keys, Chunk]] = {}
+        """Checked files, by name."""
+        self._index = ChunkIndex(folder, folder / INDEX / of, lambda path: self.open_chunk(path)[0])
 
     @abstractmethod
     def open_chunk(self, path: Path) -> tuple[Keys, Chunk]:
@@ -47,8 +48,24 @@ class ChunkCache(ABC, Generic[Chunk]):
         """
 
     def contains(self, keys: Sequence[bytes] | Keys) -> Bool[np.ndarray, " n"]:
-        """Which of some keys are there."""
-        return self._indexed().find(keys) >= 0
+        """Which of some keys are there, as the index says: it reads no chunk."""
+        return self._index.find(keys)[0] >= 0
+
+    def files(self) -> dict[str, int]:
+        """Rows of every file that is in use, by name."""
+        return self._index.rows()
+
+    def files_of(self, keys: Keys) -> set[str]:
+        """Names of whole files in which all of these keys lie that can be read."""
+        files, _ = self._locate(keys)
+        return {self._index.names[file] for file in np.unique(files[files >= 0])}
+
+    def readable(self, keys: Sequence[bytes] | Keys) -> Bool[np.ndarray, " n"]:
+        """Which of some keys are there, in files that are found whole.
+
+        Those that are not are named on stderr and left out.
+        """
+        return self._locate(keys)[0] >= 0
 
     @contextmanager
     def adding(self, keys: Keys) -> Iterator[Path]:
@@ -57,12 +74,14 @@ class ChunkCache(ABC, Generic[Chunk]):
         Raises:
             UserError: if it cannot be written.
         """
-        name = hashlib.sha256(np.ascontiguousarray(keys).data).hexdigest()[:32]
-        path = self.folder / f"{name}.h5"
+        path = self.folder / chunk_name(keys)
         with in_home():
             yield path  # a file of this name holds the same keys: it replaces a damaged one
-        with self.unchanged():
-            self._remember(path)
+        try:
+            self._opened[path.name] = self.open_chunk(path)
+        except OSError as error:
+            raise self._changed() from error
+        self._index.add(path.name, self._opened[path.name][0])
 
     def find(
         self, keys: Sequence[bytes] | Keys
@@ -75,30 +94,54 @@ class ChunkCache(ABC, Generic[Chunk]):
         Raises:
             UserError: if some are not there (any more).
         """
-        index = self._indexed()
-        rows = index.find(keys)
-        with self.unchanged():
-            if len(rows) and rows.min() < 0:
-                raise UnreadableError("a key is not there")
-        for part, here, rows_in_part in index.by_part(rows):
-            yield self._chunks[part], here, rows_in_part
+        files, rows = self._locate(keys)
+        if len(files) and files.min() < 0:
+            raise self._changed()
+        for file, here in grouped(files):
+            yield self._opened[self._index.names[file]][1], here, rows[here]
 
-    @contextmanager
-    def unchanged(self) -> Iterator[None]:
-        """Say in one sentence that a file of the cache is gone, or not what it was."""
+    def leave_out(self, name: str, error: OSError | None = None) -> None:
+        """A file cannot be read, or is to go: the others count from now on."""
+        self._opened.pop(name, None)
+        self._index.forget(name)
+        if isinstance(error, FileNotFoundError):
+            self._index.look_again()  # it may have become a part of another one
+        elif error is not None:
+            warn(self.folder / name, error)
+
+    def _locate(self, keys: Sequence[bytes] | Keys) -> tuple[np.ndarray, np.ndarray]:
+        """File number and row of each key, int64 [n] both, in files that were opened; or -1."""
+        wanted = as_keys(keys)
+        while True:  # each time round with a file less, or one that the index is right about
+            files, rows = self._index.find(wanted)
+            there = np.flatnonzero(files >= 0)
+            right = [
+                self._holds(self._index.names[file], wanted[there[here]], rows[there[here]])
+                for file, here in grouped(files[there])
+            ]
+            if all(right):
+                return files, rows
+
+    def _holds(self, name: str, keys: Keys, rows: Int64[np.ndarray, " m"]) -> bool:
+        """Whether a file is whole and has these keys in these rows; if not, the index learns it."""
         try:
-            yield
+            known, _ = self._opened.get(name) or self._open(name)
         except OSError as error:
-            raise UserError(
-                f"the cache {self.folder} changed under this run; run it again"
-            ) from error
+            self.leave_out(name, error)
+            return False
+        if len(rows) and rows.max() < len(known) and np.array_equal(known[rows], keys):
+            return True
+        self._index.correct(name, known)
+        return False
 
-    def _remember(self, path: Path) -> None:
-        keys, chunk = self.open_chunk(path)
-        self._keys.append(keys)
-        self._chunks.append(chunk)
-        self._index = None
+    def _open(self, name: str) -> tuple[Keys, Chunk]:
+        self._opened[name] = self.open_chunk(self.folder / name)
+        return self._opened[name]
 
-    def _indexed(self) -> KeyIndex:
-        self._index = self._index or KeyIndex(*self._keys)
-        return self._index
+    def _changed(self) -> UserError:
+        return UserError(f"the cache {self.folder} changed under this run; run it again")
+
+
+def chunk_name(keys: Keys) -> str:
+    """Name of the file that holds a chunk of these keys."""
+    return f"{hashlib.sha256(np.ascontiguousarray(keys).data).hexdigest()[:32]}.h5"

@@ -5,25 +5,45 @@ run goes on where it was and a queued experiment or a second clone encodes nothi
 folder per modality and encoder fingerprint, a feature shard per finished chunk.
 """
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float16
 
 from pipeline.common.chunks import ChunkCache
-from pipeline.common.files import UnreadableError
+from pipeline.common.files import CannotWriteError, UnreadableError, write_json
 from pipeline.common.home import storycache_home
-from pipeline.common.keys import Keys
+from pipeline.common.keys import Keys, as_keys
 from pipeline.features.store import Shard, write_shard
+
+EMBEDDINGS = "embeddings"
+ENCODER_FILE = "encoder.json"
 
 
 class EncodeCache(ChunkCache[Shard]):
     """The embeddings of one modality by one encoder."""
 
-    def __init__(self, modality: str, fingerprint: str, home: Path | None = None) -> None:
+    def __init__(
+        self,
+        modality: str,
+        fingerprint: str,
+        home: Path | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        """See what is there.
+
+        Args:
+            settings: what the encoder says of itself (`FrozenClip.settings`), for whoever looks
+                into the cache.
+        """
         self.attributes = {"fingerprint": fingerprint, "modality": modality}
-        folder = (home or storycache_home()) / "embeddings" / f"{modality}-{fingerprint[:16]}"
-        super().__init__(folder)
+        self._settings = settings
+        folder = (home or storycache_home()) / EMBEDDINGS / f"{modality}-{fingerprint[:16]}"
+        super().__init__(folder, fingerprint)
+        self._in_use()
 
     def open_chunk(self, path: Path) -> tuple[Keys, Shard]:
         shard = Shard.open(path)
@@ -39,6 +59,18 @@ class EncodeCache(ChunkCache[Shard]):
         """
         with self.adding(keys) as path:
             write_shard(path, keys, embeddings, self.attributes)
+        self._in_use()
+
+    def _in_use(self) -> None:
+        """Say in the folder, where there is one, whose it is; the file's date is the last use."""
+        if self._settings is None or not self.folder.is_dir():
+            return
+        note, settings, self._settings = self.folder / ENCODER_FILE, self._settings, None
+        with suppress(OSError, CannotWriteError):  # a cache that may only be read is one too
+            if note.exists():
+                note.touch()
+            else:
+                write_json(note, {**self.attributes, **settings})
 
     def read(self, keys: Keys) -> Float16[np.ndarray, "n d"]:
         """Embeddings of keys that are there, at least one.
@@ -46,10 +78,18 @@ class EncodeCache(ChunkCache[Shard]):
         Raises:
             UserError: if some are not there (any more).
         """
+        keys = as_keys(keys)
         result = np.empty((0, 0), np.float16)
-        with self.unchanged():
-            for shard, here, rows in self.find(keys):
+        left = np.arange(len(keys))
+        while len(left):
+            lost = []
+            for shard, here, rows in self.find(keys[left]):
                 if not len(result):
                     result = np.empty((len(keys), shard.dim), np.float16)
-                result[here] = shard.read(rows)
+                try:
+                    result[left[here]] = shard.read(rows)
+                except OSError as error:  # it changed since it was opened
+                    self.leave_out(shard.path.name, error)
+                    lost.append(left[here])
+            left = np.concatenate(lost) if lost else left[:0]
         return result

@@ -12,7 +12,7 @@ from pipeline.common.errors import UserError
 from pipeline.common.keys import KeyIndex, Keys, as_keys
 from pipeline.common.parts import Part
 from pipeline.features.cache import EncodeCache
-from pipeline.features.jobs import EmbeddingJob, ImageJob, Progress, Report, TextJob
+from pipeline.features.jobs import EmbeddingJob, ImageJob, Progress, Report, TextJob, encode_cache
 from pipeline.features.store import SHARD_ROWS, key_array, publish_shards
 from pipeline.stories.frames import content_key, read_frames
 
@@ -98,8 +98,8 @@ class CachedTexts:
             return np.zeros((0, self.clip.dim), np.float16)
         keys = as_keys([content_key(text.encode()) for text in texts])
         if self._cache is None:
-            self._cache = EncodeCache("text", self.clip.fingerprint("text"))
-        rows = np.flatnonzero(~self._cache.contains(keys))  # these alone, so that chunks are full
+            self._cache = encode_cache(self.clip, "text")
+        rows = np.flatnonzero(~self._cache.readable(keys))  # these alone, so that chunks are full
         TextJob(self.clip, keys[rows], rows, texts).update(
             self._cache, progress or (lambda count: None)
         )

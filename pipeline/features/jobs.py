@@ -74,6 +74,11 @@ class Report:
         )
 
 
+def encode_cache(clip: FrozenClip, modality: Modality) -> EncodeCache:
+    """The part of the encode cache that is this encoder's."""
+    return EncodeCache(modality, clip.fingerprint(modality), settings=clip.settings(modality))
+
+
 class EmbeddingJob(ABC, Generic[Batch]):
     """Distinct contents of one modality that are to be in the encode cache."""
 
@@ -101,7 +106,7 @@ class EmbeddingJob(ABC, Generic[Batch]):
 
     def cache(self) -> EncodeCache:
         """The part of the encode cache that is this encoder's."""
-        return EncodeCache(self.modality, self.clip.fingerprint(self.modality))
+        return encode_cache(self.clip, self.modality)
 
     def update(
         self, cache: EncodeCache, progress: Progress | None = None, part: Part = WHOLE
@@ -116,15 +121,14 @@ class EmbeddingJob(ABC, Generic[Batch]):
         Raises:
             UserError: if the cache cannot be written to, or what is read does not fit.
         """
-        missing = ~cache.contains(self.keys)
         size = self.clip.batch_size * self.chunk_batches
         starts = part.of(range(0, len(self.keys), size))
-        share = sum(len(missing[start : start + size]) for start in starts)
-        chunks = [start + np.flatnonzero(missing[start : start + size]) for start in starts]
-        chunks = [chunk for chunk in chunks if len(chunk)]
-        report = Report(self.unit, share, share, sum(map(len, chunks)))
-        if not chunks:
+        share = np.arange(starts.start, min(starts.stop, len(self.keys)))
+        missing = share[~cache.readable(self.keys[share])]
+        report = Report(self.unit, len(share), len(share), len(missing))
+        if not report.encoded:
             return report
+        chunks = np.split(missing, np.flatnonzero(np.diff(missing // size)) + 1)
         with (
             prefetched(self.read([self.rows[chunk] for chunk in chunks]), BATCHES_AHEAD) as batches,
             progress_bar(total=report.encoded, unit=self.unit, disable=progress is not None) as bar,

@@ -9,7 +9,7 @@ time stamps, one fixed file format version.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -212,6 +212,17 @@ class FeatureStore:
 
     def __len__(self) -> int:
         return sum(len(shard.keys) for shard in self._shards)
+
+    def parts(self) -> Iterator[tuple[Keys, Float16[np.ndarray, "_ d"]]]:
+        """All rows, shard by shard.
+
+        Raises:
+            UserError: if a shard is no longer readable.
+        """
+        for shard in self._shards:
+            with reading(shard.path, REMEDY):
+                embeddings = shard.read(np.arange(len(shard.keys)))
+            yield shard.keys, embeddings
 
     def lookup(self, keys: Sequence[bytes] | Keys) -> Float32[np.ndarray, "n d"]:
         """Embeddings of `keys`, in their order; a key may be asked for more than once.

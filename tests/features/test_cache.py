@@ -76,11 +76,12 @@ def test_an_unfinished_file_is_not_seen() -> None:
 
 
 def test_several_processes_may_write_the_same_rows(tmp_path: Path) -> None:
+    """And index them: each opens the cache anew for every chunk."""
     code = (
         "import hashlib, numpy as np\n"
         "from pipeline.features.cache import EncodeCache\n"
-        f"cache = EncodeCache('image', {FINGERPRINT!r})\n"
         "for start in range(0, 200, 10):\n"
+        f"    cache = EncodeCache('image', {FINGERPRINT!r})\n"
         "    numbers = range(start, start + 10)\n"
         "    digests = [hashlib.sha256(str(i).encode()).digest() for i in numbers]\n"
         "    keys = np.frombuffer(b''.join(digests), np.uint8).reshape(-1, 32)\n"
@@ -92,7 +93,7 @@ def test_several_processes_may_write_the_same_rows(tmp_path: Path) -> None:
     assert [process.wait() for process in processes] == [0, 0, 0]
     cache = EncodeCache("image", FINGERPRINT)
     np.testing.assert_array_equal(cache.read(rows(0, 200)[0]), rows(0, 200)[1])
-    assert len(list(cache.folder.iterdir())) == 20
+    assert len(list(cache.folder.glob("*.h5"))) == 20
 
 
 def test_a_cache_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:

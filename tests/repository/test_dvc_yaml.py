@@ -29,10 +29,10 @@ SLACK = {
     "split": "common/*",
     "embed_image": "common/checksums common/tensors compute/memory",
     "embed_text": "common/checksums common/tensors compute/memory",
-    "train": "common/chunks common/parts",
+    "train": "common/chunk* common/parts",
     "captions": "captioning/choose captioning/ngrams common/tensors compute/memory dataset/loaded "
     "images/reader model/losses",
-    "adversarial": "captioning/cache captioning/choose captioning/pregenerate common/chunks "
+    "adversarial": "captioning/cache captioning/choose captioning/pregenerate common/chunk* "
     "common/parts images/reader",
     "evaluate": "captioning/cache captioning/pregenerate captioning/sampler captioning/samples "
     "common/tensors compute/memory",

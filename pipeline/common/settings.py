@@ -15,6 +15,8 @@ SETTINGS = {
     # by default so many that memory grows for hours.
     "LRU_CACHE_CAPACITY": "16",
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "16",
+    # What PyTorch has no kernel for on Apple's MPS runs on the CPU.
+    "PYTORCH_ENABLE_MPS_FALLBACK": "1",
 }
 
 

@@ -26,10 +26,12 @@ NVIDIA_NODES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
 
 
 def pick_device() -> torch.device:
-    """CUDA where torch finds it, else the CPU."""
+    """CUDA where torch finds it, else Apple's MPS, else the CPU."""
     import torch
 
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:

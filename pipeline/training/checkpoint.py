@@ -83,8 +83,8 @@ class Checkpoints:
         tensors |= optimiser_state(optimiser, parameters)
         tensors |= {f"objective/{n}": t for n, t in objective.items()}
         tensors["random/cpu"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            tensors["random/cuda"] = torch.cuda.get_rng_state()
+        for name, accelerator in _accelerator().items():
+            tensors[name] = accelerator.get_rng_state()
         with in_home():
             save_tensors(self.folder / CHECKPOINT_FILE, tensors, asdict(progress))
 
@@ -111,8 +111,9 @@ class Checkpoints:
                 parameter.copy_(tensors[f"weight/{name}"])
         load_optimiser_state(optimiser, parameters, tensors)
         torch.set_rng_state(tensors["random/cpu"].clone())
-        if "random/cuda" in tensors and torch.cuda.is_available():
-            torch.cuda.set_rng_state(tensors["random/cuda"].clone())
+        for name, accelerator in _accelerator().items():
+            if name in tensors:
+                accelerator.set_rng_state(tensors[name].clone())
         progress.history = [(step, figures) for step, figures in progress.history]
         # Cloned, as the optimiser's state is, into memory of torch's own.
         objective = {
@@ -188,6 +189,12 @@ def run_key(settings: dict[str, Any], content: Iterable[bytes], code: Iterable[P
     for path in sorted(modules):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:32]
+
+
+def _accelerator() -> dict[str, Any]:
+    """What keeps the random state of the device in use, if it is not the CPU, by its name here."""
+    known = {"cuda": torch.cuda, "mps": torch.mps}
+    return {f"random/{name}": of for name, of in known.items() if name == pick_device().type}
 
 
 def _table_bytes(table: pa.Table) -> bytes:

@@ -31,6 +31,7 @@ from torch.distributed.rendezvous import rendezvous
 from pipeline.common.errors import UserError, reason
 from pipeline.common.process import (
     GRACE_SECONDS,
+    SIGNALS,
     TORCHRUN,
     Stopped,
     end_with_parent,
@@ -299,7 +300,7 @@ def _wait(children: Sequence[BaseProcess], said: Any) -> None:
             raise error
     for rank, child in enumerate(children):
         status = child.exitcode or 0
-        if status < 0 or status > 128:  # ended by a signal, or answered one
+        if status < 0 or status - 128 in SIGNALS:  # ended by a signal, or answered one
             name = signal.Signals(-status if status < 0 else status - 128).name
             raise UserError(
                 f"process {rank} of the {len(children)} that train was ended by {name}: look "

@@ -26,6 +26,18 @@ def cpu_info(folder: Path, monkeypatch: pytest.MonkeyPatch, flags: str, vendor: 
     monkeypatch.setattr(device, "CPU_INFO", path)
 
 
+@pytest.mark.parametrize(
+    ("cuda", "mps", "picked"),
+    [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_a_gpu_is_picked_where_torch_finds_one(
+    cuda: bool, mps: bool, picked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert pick_device() == torch.device(picked)
+
+
 def test_a_named_precision_is_taken_as_it_is() -> None:
     for where in (CPU, CUDA):
         assert pick_dtype("float32", where) == torch.float32

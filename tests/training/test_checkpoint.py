@@ -80,3 +80,22 @@ def test_nothing_saved_is_a_new_run(tmp_path: Path, capsys: pytest.CaptureFixtur
     parameters, optimiser = trained()
     assert Checkpoints(tmp_path / "none").restore(parameters, optimiser) is None
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("kind", ["cuda", "mps"])
+def test_the_random_state_of_an_accelerator_comes_back(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As PyTorch would keep it on such a machine."""
+    now = [torch.arange(16, dtype=torch.uint8)]
+    of = getattr(torch, kind)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: kind == "cuda")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: kind == "mps")
+    monkeypatch.setattr(of, "get_rng_state", lambda: now[0])
+    monkeypatch.setattr(of, "set_rng_state", lambda state: now.insert(0, state))
+    parameters, optimiser = trained()
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(Progress(), parameters, optimiser, {})
+    now[0] = torch.zeros(16, dtype=torch.uint8)
+    assert checkpoints.restore(parameters, optimiser) is not None
+    assert now[0].tolist() == list(range(16))

@@ -79,9 +79,12 @@ class ChunkCache(ABC, Generic[Chunk]):
             yield path  # a file of this name holds the same keys: it replaces a damaged one
         try:
             self._opened[path.name] = self.open_chunk(path)
+        except FileNotFoundError:
+            self._index.look_again()  # it has become a part of another one already
         except OSError as error:
             raise self._changed() from error
-        self._index.add(path.name, self._opened[path.name][0])
+        else:
+            self._index.add(path.name, self._opened[path.name][0])
 
     def find(
         self, keys: Sequence[bytes] | Keys

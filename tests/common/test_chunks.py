@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from itertools import permutations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -95,10 +96,16 @@ class AsDictionary(RuleBasedStateMachine):
         if broken != whole:
             self.sound.pop(path.name, None)
 
-    @precondition(lambda self: len(self.sound) > 1)
+    def alike(self) -> list[tuple[str, str]]:
+        """Pairs of files with as many rows; of one with more than its name says, some would count
+        as missing."""
+        pairs = permutations(sorted(self.sound), 2)
+        return [(a, b) for a, b in pairs if len(self.sound[a]) == len(self.sound[b])]
+
+    @precondition(lambda self: self.alike())
     @rule(data=st.data())
     def put_a_file_in_place_of_another(self, data: st.DataObject) -> None:
-        one, other = data.draw(st.permutations(sorted(self.sound)))[:2]
+        one, other = data.draw(st.sampled_from(self.alike()))
         os.replace(self.cache.folder / one, self.cache.folder / other)
         self.sound[other] = self.sound.pop(one)
 
@@ -148,7 +155,7 @@ class AsDictionary(RuleBasedStateMachine):
 
 
 TestAsDictionary = pytest.mark.slow(AsDictionary.TestCase)
-TestAsDictionary.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
+TestAsDictionary.settings = settings(max_examples=20, stateful_step_count=15, deadline=None)
 
 
 def filled(chunks: int = 6) -> EncodeCache:

@@ -62,6 +62,36 @@ def test_a_kill_at_any_moment_loses_nothing(tmp_path: Path) -> None:
     assert list(verify(find_encoders(tmp_path))) == []
 
 
+WRITER = """
+import sys
+from pathlib import Path
+import numpy as np
+from pipeline.features.cache import EncodeCache
+
+keys, vectors = np.load(sys.argv[1]), np.load(sys.argv[2])
+cache = EncodeCache("image", "ab" * 32, Path(sys.argv[3]))
+for start in range(0, len(keys), 5):
+    cache.add(keys[start : start + 5], vectors[start : start + 5])
+    assert (cache.read(keys[: start + 5]) == vectors[: start + 5]).all()
+"""
+
+
+def test_a_run_goes_on_beside_it(tmp_path: Path) -> None:
+    keys, vectors = filled(tmp_path / "other", files=100, rows=5)
+    np.save(tmp_path / "keys.npy", keys)
+    np.save(tmp_path / "vectors.npy", vectors)
+    home = tmp_path / "home"
+    arguments = [tmp_path / "keys.npy", tmp_path / "vectors.npy", home]
+    process = subprocess.Popen([sys.executable, "-c", WRITER, *map(str, arguments)], cwd=ROOT)
+    compactions = 0
+    while process.poll() is None:
+        compactions += sum(sum(1 for _ in compact(each)) for each in find_encoders(home))
+    assert process.returncode == 0
+    assert compactions > 1
+    cache = EncodeCache("image", FINGERPRINT, home)
+    np.testing.assert_array_equal(cache.read(keys), vectors)
+
+
 def test_damaged_files_are_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     keys, vectors = filled(tmp_path, files=10, rows=5)
     EncodeCache("image", FINGERPRINT, tmp_path)  # indexes them

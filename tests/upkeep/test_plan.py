@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pipeline.clip.frozen import FrozenClip
 from pipeline.upkeep.plan import Rates, make_plan, mean_image_bytes, measure_rates
 from pipeline.features.store import SHARD_ROWS, publish_shards
-from tests.world import World
+from tests.world import jpeg, write_world
 
 
 def test_a_plan_by_hand() -> None:
@@ -48,11 +48,12 @@ def test_shards_are_as_large_as_planned(frames: int, tmp_path: Path) -> None:
     assert 0 <= plan.feature_bytes - 2 * sum(sizes) < 2 * 8192 * len(sizes)
 
 
-def test_rates_are_measured_on_the_stories_at_hand(tiny_data: World, tiny_clip: Path) -> None:
+def test_rates_are_measured_on_the_stories_at_hand(tmp_path: Path, tiny_clip: Path) -> None:
+    world = write_world(tmp_path, {"s": [(jpeg(i % 5), f"It is {i}.") for i in range(6)]})
     clip = FrozenClip.load(str(tiny_clip), precision="float32", batch_size=2)
-    rates = measure_rates(clip, tiny_data.raw, tiny_data.frames, 0.1)
+    rates = measure_rates(clip, world.raw, world.frames, 0.1)
     assert rates.images > 0
     assert rates.captions > 0
-    distinct = list(dict.fromkeys(tiny_data.pictures))
+    distinct = list(dict.fromkeys(world.pictures))
     mean = np.mean([len(picture) for picture in distinct])
-    assert mean_image_bytes(tiny_data.raw, tiny_data.frames) == pytest.approx(mean)
+    assert mean_image_bytes(world.raw, world.frames) == pytest.approx(mean)

@@ -11,6 +11,7 @@ from pipeline.dataset.loaded import Batch, LoadedDataset
 from pipeline.model.generator import Encoded, StoryGenerator, Told
 from pipeline.model.losses import embedding_losses, text_loss
 from pipeline.params import LossParams
+from pipeline.training.hiding import draw_hidden
 from pipeline.training.objective import Objective
 
 BLUR = 0.7
@@ -50,9 +51,11 @@ class SupervisedObjective(Objective):
         self.train = train
         self.embedding_windows = embedding_windows
         self.told_share = told_share if generator.config.decoder.embedding_prefix else 0.0
+        self.hide_share = generator.config.fusion.hide_share
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Scalar losses `loss`, `nll`, `loss_img`, `loss_align` of a batch."""
+        batch = self._hidden(batch)
         told = self._told(batch) if self.told_share else None
         return self.losses(self.generator.encode(batch["images"], batch["texts"], told), batch)
 
@@ -84,6 +87,13 @@ class SupervisedObjective(Objective):
         figures = self._named(nats / tokens, img / windows, align / windows)
         return {name: float(value) for name, value in figures.items()}
 
+    def _hidden(self, batch: Batch) -> Batch:
+        """The batch without what `fusion.hide_share` hides of its contexts."""
+        if self.train is None or not self.hide_share:
+            return batch
+        windows, k = batch["images"].shape[:2]
+        return self.train.hide(batch, *draw_hidden(windows, k, self.hide_share))
+
     def _told(self, batch: Batch) -> Told:
         image, text = (blurred(batch[f"target_{name}"]) for name in ("image", "text"))
         # Drawn on the CPU, by the generator whose state a checkpoint keeps.
@@ -98,7 +108,7 @@ class SupervisedObjective(Objective):
         wanted = self.loss.alpha or self.loss.lambda_
         if self.train is None or missing <= 0 or not wanted:
             return encoded.predicted, batch
-        others = self.train.features(torch.randperm(len(self.train))[:missing])
+        others = self._hidden(self.train.features(torch.randperm(len(self.train))[:missing]))
         image, text = self.generator.predict(others["images"], others["texts"])
         names = ("target_image", "target_image_id", "target_text", "target_text_id")
         targets = {name: torch.cat([batch[name], others[name]]) for name in names}

@@ -91,8 +91,8 @@ def measure_ceiling(predictions: Path, draws: int) -> SplitMeasures:
     params = load_params()
     make_deterministic(params.seed)
     images, texts = (FeatureStore.open(FEATURES / name) for name in ("image", "text"))
-    stories = _test_stories(params, images, texts)
-    columns = _scored(params, stories, _tellings(stories, predictions, draws))
+    stories = tested_stories(params, images, texts)
+    columns = score_tellings(params, stories, _tellings(stories, predictions, draws))
     floor, true = columns[SHUFFLED][0], columns[GROUND_TRUTH][0]
     figures: dict[tuple[str, str], Figure] = {}
     for row, several in columns.items():
@@ -148,7 +148,8 @@ def table(measured: SplitMeasures) -> str:
     return "\n".join(lines)
 
 
-def _test_stories(params: Params, images: FeatureStore, texts: FeatureStore) -> SplitStories:
+def tested_stories(params: Params, images: FeatureStore, texts: FeatureStore) -> SplitStories:
+    """The first windows of the test stories. Raises UserError where they foretell nothing."""
     if params.context.k < FORETOLD_FROM:
         raise UserError(
             f"context.k is {params.context.k}, but only {FORETOLD_FROM} frames foretell the next "
@@ -210,7 +211,9 @@ def _predicted(predictions: Path, names: Sequence[str], true: Sequence[str]) -> 
     return [found[story] for story in wanted]
 
 
-def _scored(params: Params, stories: SplitStories, tellings: Tellings) -> dict[str, list[Columns]]:
+def score_tellings(
+    params: Params, stories: SplitStories, tellings: Tellings
+) -> dict[str, list[Columns]]:
     """The columns of each draw of each row."""
     windows, prefix = stories.windows, params.evaluate.clip_prefix
     clip = FrozenClip.rebuild(windows.texts.attributes).of_whole_captions()

@@ -10,8 +10,8 @@ import typer
 from pipeline.clip.frozen import FrozenClip
 from pipeline.common.errors import UserError
 from pipeline.compute.device import pick_device
-from pipeline.upkeep.plan import Plan, Rates, make_plan, mean_image_bytes, measure_rates
 from pipeline.params import load_params
+from pipeline.upkeep.plan import Plan, Rates, make_plan, mean_image_bytes, measure_rates
 
 RAW, FRAMES = Path("data/raw"), Path("data/stories/frames.parquet")
 PREFIXES = ("", "k", "M", "G", "T", "P", "E")

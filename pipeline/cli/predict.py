@@ -31,7 +31,11 @@ def command(
         ),
     ] = [],  # noqa: B006
     captions: Annotated[
-        list[str], typer.Option(help="A caption for each, unless the folder has them.")
+        list[str],
+        typer.Option(
+            help="A caption for each, unless the folder has them; none for a model that was "
+            "trained to do without (fusion.hide_share)."
+        ),
     ] = [],  # noqa: B006
     batch: Annotated[
         Path | None,
@@ -97,10 +101,12 @@ def check_trained(model: str) -> None:
         raise UserError(f"there is no {model} here: train a model with dvc repro, or give --model")
 
 
-def _frames(images: list[str], captions: list[str]) -> tuple[Sequence[str | bytes], Sequence[str]]:
+def _frames(
+    images: list[str], captions: list[str]
+) -> tuple[Sequence[str | bytes], Sequence[str] | None]:
     """Pictures and captions, those of a folder if that is what was given."""
     if len(images) != 1 or not Path(images[0]).is_dir():
-        return images, captions
+        return images, captions or None
     from pipeline.sources.folder import frames_in
 
     frames = frames_in(Path(images[0]))

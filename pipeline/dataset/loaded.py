@@ -75,6 +75,8 @@ class LoadedDataset:
     text: Modality
     prompt: Ragged
     target: Ragged
+    prompts: PromptBuilder
+    """What made the tokens."""
 
     @classmethod
     def of(
@@ -109,6 +111,7 @@ class LoadedDataset:
             modality(windows.text_keys(frames), windows.texts),
             Ragged.of(prompt, device),
             Ragged.of(target, device),
+            prompts,
         )
 
     def __len__(self) -> int:
@@ -144,6 +147,29 @@ class LoadedDataset:
             batch[f"target_{name}"] = modality.embeddings[target]
             batch[f"target_{name}_id"] = target
         return batch
+
+    def hide(self, batch: Batch, images: Bool[Tensor, "b k"], texts: Bool[Tensor, "b k"]) -> Batch:
+        """A batch, of `batch` or of `features`, as if some frames had no image or no caption.
+
+        Their embeddings are zero, and such a caption's line in the prompt is empty: what
+        `Storyteller` makes of a frame that lacks one.
+
+        Args:
+            images, texts: what of the context is hidden.
+        """
+        hidden = dict(batch)
+        for name, where in (("images", images), ("texts", texts)):
+            hidden[name] = batch[name].masked_fill(where[..., None].to(batch[name].device), 0.0)
+        if "prompt_ids" in batch and bool(texts.any()):
+            windows = self.windows.select(batch["rows"].cpu().numpy())
+            captions = np.array(windows.captions(windows.context.reshape(-1)), object)
+            shown = np.where(texts.cpu().numpy(), "", captions.reshape(windows.context.shape))
+            prompts = Ragged.of(
+                [self.prompts.prompt_ids(row) for row in shown.tolist()], batch["rows"].device
+            )
+            every = torch.arange(len(shown), device=batch["rows"].device)
+            hidden["prompt_ids"], hidden["prompt_mask"] = prompts.pad(every)
+        return hidden
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """All windows in order."""

@@ -194,7 +194,7 @@
   function missing() {
     for (const [i, frame] of frames().entries()) {
       if (!pictures.has(frame)) return [$("input", frame), `Frame ${i + 1} has no picture yet.`];
-      if (!caption(frame).value.trim()) return [caption(frame), `Frame ${i + 1} has no caption yet.`];
+      if (about.needs_captions && !caption(frame).value.trim()) return [caption(frame), `Frame ${i + 1} has no caption yet.`];
     }
     return null;
   }

@@ -75,6 +75,7 @@ class Demo:
         return {
             "model": self.teller.folder.resolve().name,
             "k": self.teller.k,
+            "needs_captions": not self.teller.does_without,
             "max_picture_bytes": MAX_PICTURE_BYTES,
             "max_caption": MAX_CAPTION,
             "examples": [asdict(story) for story in self.examples.stories] if self.examples else [],

@@ -31,6 +31,10 @@ class FusionParams(Group):
     """Whether the embeddings of the target's image and of its caption are predicted by a head each,
     or by one for both."""
 
+    hide_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the training windows of which captions, images or opening frames are hidden, so that
+    the model can do without some; from 0, below 1. At 0 it has to be given all."""
+
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:
         if self.d_model % self.heads:

@@ -31,9 +31,9 @@ Line = dict[str, Any]
 class Frame(BaseModel):
     """A frame of a story."""
 
-    image: str
+    image: str | None = None
     """Path of the picture; a relative one is looked for beside the file of stories."""
-    caption: str
+    caption: str | None = None
 
 
 class Story(BaseModel):
@@ -156,7 +156,7 @@ def _read(teller: Storyteller, folder: Path, line: bytes) -> tuple[Any, Contexts
     try:
         story = Story.model_validate_json(line)
         story_id = story.story_id
-        images = [folder / frame.image for frame in story.frames]
+        images = [frame.image and folder / frame.image for frame in story.frames]
         return story_id, teller.read(images, [frame.caption for frame in story.frames])
     except ValidationError as error:
         return story_id, first_problem(error, whole="it is no story")

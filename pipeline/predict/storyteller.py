@@ -123,16 +123,28 @@ class Storyteller:
         """Frames that the model reads before it writes the next caption."""
         return self.generator.config.k
 
-    def tell(self, images: Sequence[Picture], captions: Sequence[str], seed: int = 0) -> str:
+    @property
+    def does_without(self) -> bool:
+        """Whether the model was trained to read frames that lack their image or their caption, and
+        stories of fewer than K frames (`fusion.hide_share`)."""
+        return self.generator.config.fusion.hide_share > 0
+
+    def tell(
+        self,
+        images: Sequence[Picture | None],
+        captions: Sequence[str | None] | None = None,
+        seed: int = 0,
+    ) -> str:
         """The caption of the frame after the given ones.
 
         Args:
             images: K or more pictures in order; of more than K the last K count.
-            captions: a caption of each.
+            captions: a caption of each. A model that `does_without` takes None for a frame's
+                caption or image, and for all captions; and fewer than K frames.
             seed: of the draws, if the model's `generate` settings draw any.
 
         Raises:
-            UserError: fewer than K frames, a caption is missing, or a picture cannot be read.
+            UserError: what the model needs is missing, or a picture cannot be read.
         """
         return self.tell_many([self.read(images, captions)], [seed])[0]
 
@@ -144,7 +156,11 @@ class Storyteller:
         return [caption.text for caption in written]
 
     def alternatives(
-        self, images: Sequence[Picture], captions: Sequence[str], count: int, seed: int = 0
+        self,
+        images: Sequence[Picture | None],
+        captions: Sequence[str | None] | None,
+        count: int,
+        seed: int = 0,
     ) -> list[Alternative]:
         """`count` captions for the frame after the given ones, the best scored first.
 
@@ -183,37 +199,68 @@ class Storyteller:
             self.save_pretrained(Path(folder) / "model", card)
             return push(Path(folder) / "model", repo, private, token)
 
-    def read(self, images: Sequence[Picture], captions: Sequence[str]) -> Contexts:
+    def read(
+        self, images: Sequence[Picture | None], captions: Sequence[str | None] | None = None
+    ) -> Contexts:
         """Embed a story's last K frames: one context. Raises UserError as `tell` does."""
+        if captions is None:
+            captions = [None] * len(images)
         if len(images) != len(captions):
             raise UserError(
                 f"there are {len(images)} images and {len(captions)} captions: give one for each"
             )
-        k = self.k
-        if len(images) < k:
-            raise UserError(
-                f"the model was trained to read {k} frames and has been given {len(images)}: give "
-                f"{k}, or train one with context.k {len(images) or 1}"
-            )
-        read = plain_captions(captions[-k:])
-        for number, caption in enumerate(read, start=len(captions) - k + 1):
-            if not caption:
-                raise UserError(
-                    f"frame {number} has no caption: the model was trained on frames that all "
-                    "have one, so give it one"
-                )
-        pixels = []
-        for number, image in enumerate(images[-k:], start=len(images) - k + 1):
-            try:
-                pixels.append(self.clip.preprocess(encoded_bytes(image)))
-            except UserError as error:
-                name = f" ({image})" if isinstance(image, str | Path) else ""
-                raise UserError(f"image {number}{name}: {error}") from None
-        # Through float16, as the feature store keeps them and the model was trained on.
-        vectors = (self.clip.encode_images(np.stack(pixels)), self.clip.encode_texts(read))
-        stored = [part.astype(np.float16).astype(np.float32)[None] for part in vectors]
+        before = max(0, len(images) - self.k)
+        pictures, texts = list(images[before:]), plain_captions(captions[before:])
+        self._check_whole(pictures, texts, before)
+        # Frames of which nothing is known stand where the story has not begun.
+        lacking = self.k - len(pictures)
+        pictures, texts = [None] * lacking + pictures, [""] * lacking + texts
+        pixels = [
+            self._pixels(picture, number)
+            for number, picture in enumerate(pictures, start=before - lacking + 1)
+            if picture is not None
+        ]
+        vectors = (
+            self.clip.encode_images(np.array(pixels)),
+            self.clip.encode_texts([text for text in texts if text]),
+        )
+        known = ([picture is not None for picture in pictures], [bool(text) for text in texts])
+        # Through float16, as the feature store keeps them and the model was trained on; what is
+        # not there is zero.
+        stored = [np.zeros((1, self.k, self.clip.dim), np.float32) for _ in vectors]
+        for rows, where, found in zip(stored, known, vectors, strict=True):
+            rows[0, where] = found.astype(np.float16)
         # It is no story of a dataset's, and nothing is kept of it: no id, no key.
-        return Contexts([""], stored[0], stored[1], [read], [b""])
+        return Contexts([""], stored[0], stored[1], [texts], [b""])
+
+    def _check_whole(
+        self, pictures: Sequence[Picture | None], texts: Sequence[str], before: int
+    ) -> None:
+        """Raise UserError if frames lack what the model needs; `before` frames are left out."""
+        if not any(picture is not None for picture in pictures) and not any(texts):
+            raise UserError("there is no image and no caption to go on from: give some")
+        if self.does_without:
+            return
+        train = "or train a model that does without (fusion.hide_share 0.25)"
+        if len(pictures) < self.k:
+            raise UserError(
+                f"the model was trained to read {self.k} frames and has been given "
+                f"{len(pictures)}: give {self.k}, {train}"
+            )
+        for number, (picture, text) in enumerate(zip(pictures, texts, strict=True), before + 1):
+            for there, what in ((picture is not None, "image"), (bool(text), "caption")):
+                if not there:
+                    raise UserError(
+                        f"frame {number} has no {what}: the model was trained on frames that all "
+                        f"have one, so give it one, {train}"
+                    )
+
+    def _pixels(self, picture: Picture, number: int) -> NDArray[np.uint8]:
+        try:
+            return self.clip.preprocess(encoded_bytes(picture))
+        except UserError as error:
+            name = f" ({picture})" if isinstance(picture, str | Path) else ""
+            raise UserError(f"image {number}{name}: {error}") from None
 
     def predict(self, context: Contexts) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The CLIP embeddings that the model expects of the next frame, unit norm.

@@ -13,6 +13,7 @@ from pipeline.model.generator import Encoded, StoryGenerator, Told
 from pipeline.model.losses import embedding_losses, text_loss
 from pipeline.params import LossParams
 from pipeline.training.distributed import ALONE, Processes
+from pipeline.training.hiding import draw_hidden
 from pipeline.training.objective import Objective
 
 BLUR = 0.7
@@ -54,11 +55,12 @@ class SupervisedObjective(Objective):
         self.train = train
         self.embedding_windows = embedding_windows
         self.told_share = told_share if generator.config.decoder.embedding_prefix else 0.0
+        self.hide_share = generator.config.fusion.hide_share
         self.processes = processes
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """Scalar losses `loss`, `nll`, `loss_img`, `loss_align` of a batch."""
-        share = self.processes.share
+        batch, share = self._hidden(batch), self.processes.share
         told = Told(*map(share, self._told(batch))) if self.told_share else None
         with self.processes.own_masks():
             encoded = self.generator.encode(share(batch["images"]), share(batch["texts"]), told)
@@ -91,6 +93,13 @@ class SupervisedObjective(Objective):
         named = self._named(nats / tokens, img / windows, align / windows)
         return {name: float(value) for name, value in named.items()}
 
+    def _hidden(self, batch: Batch) -> Batch:
+        """The batch without what `fusion.hide_share` hides of its contexts."""
+        if self.train is None or not self.hide_share:
+            return batch
+        windows, k = batch["images"].shape[:2]
+        return self.train.hide(batch, *draw_hidden(windows, k, self.hide_share))
+
     def _told(self, batch: Batch) -> Told:
         image, text = (blurred(batch[f"target_{name}"]) for name in ("image", "text"))
         # Drawn on the CPU, by the generator whose state a checkpoint keeps.
@@ -106,7 +115,7 @@ class SupervisedObjective(Objective):
         wanted = self.loss.alpha or self.loss.lambda_
         if self.train is None or missing <= 0 or not wanted:
             return predicted, batch
-        others = self.train.features(torch.randperm(len(self.train))[:missing])
+        others = self._hidden(self.train.features(torch.randperm(len(self.train))[:missing]))
         images, texts = (self.processes.share(others[name]) for name in ("images", "texts"))
         with self.processes.own_masks():
             own = self.generator.predict(images, texts)

@@ -1,7 +1,9 @@
 """A model folder in use: pictures and captions in, the next caption out."""
 
+import copy
 import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +86,8 @@ def test_alternatives_are_scored_and_in_order(teller, pictures):
         (2, CAPTIONS[:1], "2 images and 1 captions"),
         (2, [CAPTIONS[0], " \u200b"], "frame 2 has no caption"),
         (2, ["\u3164", CAPTIONS[1]], "frame 1 has no caption"),
-        (0, [], "has been given 0: give 2"),
+        (0, [], "no image and no caption to go on from"),
+        (2, None, "frame 1 has no caption: .* train a model that does without"),
     ],
 )
 def test_what_the_model_cannot_read_is_one_sentence(teller, pictures, images, captions, sentence):
@@ -101,6 +104,41 @@ def test_a_bad_picture_is_named(teller, pictures, tmp_path):
         teller.tell([tmp_path / "none.jpg", broken], CAPTIONS)
     with pytest.raises(UserError, match=r"image 1: "):
         teller.tell([b"no picture", broken], CAPTIONS)
+
+
+# --- a model that does without
+
+
+@pytest.fixture
+def undemanding(teller):
+    """The same weights, as if they had been trained with frames that lack something."""
+    fusion = teller.generator.config.fusion.model_copy(update={"hide_share": 0.5})
+    generator = copy.copy(teller.generator)
+    generator.config = generator.config.model_copy(update={"fusion": fusion})
+    return replace(teller, captioner=replace(teller.captioner, generator=generator))
+
+
+def test_what_is_not_there_is_zero_and_an_empty_line(undemanding, teller, pictures):
+    whole = teller.read(pictures[:2], CAPTIONS)
+    context = undemanding.read([pictures[0], None], [None, CAPTIONS[1]])
+    assert context.captions == [["", CAPTIONS[1]]]
+    assert not context.images[0, 1].any() and not context.texts[0, 0].any()
+    assert np.array_equal(context.images[0, 0], whole.images[0, 0])
+    assert np.array_equal(context.texts[0, 1], whole.texts[0, 1])
+    assert undemanding.tell(pictures[:2], CAPTIONS) == teller.tell(pictures[:2], CAPTIONS)
+
+
+def test_pictures_alone_and_a_story_that_has_just_begun(undemanding, pictures):
+    assert undemanding.tell(pictures[:2]) == undemanding.tell(pictures[:2], ["", " "])
+    short, padded = (
+        undemanding.read(*frames)
+        for frames in ((pictures[:1], CAPTIONS[:1]), ([None, pictures[0]], [None, CAPTIONS[0]]))
+    )
+    assert short.captions == padded.captions == [["", CAPTIONS[0]]]
+    assert np.array_equal(short.images, padded.images)
+    assert undemanding.tell([None, None], CAPTIONS)
+    with pytest.raises(UserError, match="no image and no caption"):
+        undemanding.tell([None, None])
 
 
 # --- the folder

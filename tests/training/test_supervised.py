@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from pipeline.model.generator import Told
 from pipeline.model.losses import embedding_losses
 from pipeline.params import LossParams
+from pipeline.training.hiding import draw_hidden
 from pipeline.training.supervised import BLUR, SupervisedObjective, blurred
 
 LOSS = LossParams(alpha=0.5, lambda_=0.25)
@@ -87,3 +88,44 @@ def test_a_blurred_vector_has_the_cosine_that_its_noise_leaves() -> None:
     assert torch.allclose(out.norm(dim=-1), torch.ones(500), atol=1e-5)
     cosine = (out * vectors).sum(dim=-1).mean().item()
     assert cosine == pytest.approx((1 + BLUR**2) ** -0.5, abs=0.02)
+
+
+def test_half_of_the_windows_lack_captions_images_or_a_beginning() -> None:
+    torch.manual_seed(0)
+    images, texts = draw_hidden(4000, 4, 0.5)
+    touched = (images | texts).any(dim=1)
+    assert touched.float().mean().item() == pytest.approx(0.44, abs=0.03)  # at times nothing falls
+    assert not (images & texts)[:, -1].any(), "the last frame keeps one of them"
+    opening = (images & texts).any(dim=1)
+    assert torch.equal(images[opening], texts[opening])
+    assert (images[opening].int().diff(dim=1) <= 0).all(), "frames from the first on"
+    assert texts.all(dim=1).float().mean().item() == pytest.approx(0.5 / 6, abs=0.02)
+    assert images.all(dim=1).float().mean().item() == pytest.approx(0.5 / 6, abs=0.02)
+    assert not any(hidden.any() for hidden in draw_hidden(100, 4, 0.0))
+
+
+def test_a_step_on_hidden_frames_is_one_on_frames_that_lack_them(toy: Any) -> None:
+    """What is hidden of a batch is what `predict` makes of frames that lack it."""
+    toy.generator.eval()
+    batch = rows(toy, 4)
+    images = torch.tensor([[True, False]] * 4)
+    texts = torch.tensor([[False, True], [True, True], [False, False], [True, False]])
+    hidden = toy.train.hide(batch, images, texts)
+    windows = toy.train.windows.select(batch["rows"].numpy())
+    for row, captions in enumerate(windows.contexts().captions):
+        shown = ["" if gone else text for text, gone in zip(captions, texts[row], strict=True)]
+        ids = hidden["prompt_ids"][row][hidden["prompt_mask"][row]].tolist()
+        assert ids == toy.train.prompts.prompt_ids(shown)
+    assert torch.equal(hidden["images"] == 0, images[..., None].expand_as(hidden["images"]))
+    assert torch.equal(hidden["texts"] == 0, texts[..., None].expand_as(hidden["texts"]))
+    assert torch.equal(hidden["target_ids"], batch["target_ids"])
+
+
+def test_hiding_needs_no_draw_where_nothing_is_hidden(toy: Any) -> None:
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    objective = SupervisedObjective(toy.generator.eval(), LOSS, toy.train)
+    nll = objective(rows(toy, 4))["nll"]
+    assert torch.equal(torch.get_rng_state(), state)
+    objective.hide_share = 0.9
+    assert objective(rows(toy, 4))["nll"] != nll

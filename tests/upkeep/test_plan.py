@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.clip.frozen import FrozenClip
-from pipeline.upkeep.plan import Rates, make_plan, mean_image_bytes, measure_rates
 from pipeline.features.store import SHARD_ROWS, publish_shards
+from pipeline.upkeep.plan import Rates, make_plan, mean_image_bytes, measure_rates
 from tests.world import jpeg, write_world
 
 

@@ -5,10 +5,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from pipeline.cli.cluster import _setting
@@ -88,23 +86,11 @@ def test_ctrl_c_leaves_the_jobs_running(world: World, tiny_clip: Path, tmp_path:
     assert submitting.stdout is not None
     assert submitting.stdout.readline().startswith("2 jobs, ")
     os.killpg(submitting.pid, signal.SIGINT)
-    _, said = submitting.communicate()
+    _, said = submitting.communicate()  # until the jobs have ended, too: they have these pipes
     assert submitting.returncode == 130, said
     assert "the jobs go on without this command" in said
-    folder = Path(os.environ["STORYCACHE_HOME"]) / "cluster/image"
-    jobs = [int(path.name.split("_")[0]) for path in folder.glob("*_submitted.pkl")]
-    assert len(jobs) == 2 and any(map(is_running, jobs))
-    while any(map(is_running, jobs)):
-        time.sleep(0.05)
     clip = FrozenClip.load(str(tiny_clip), precision="float32", batch_size=1)
     assert embed_images(clip, world.raw, world.frames, tmp_path / "out").encoded == 0
-
-
-def is_running(process: int) -> bool:
-    try:
-        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_slurm_is_asked_for_an_array(world: World, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ FLOAT16, FLOAT32 = 2, 4
 """Bytes of a number in a shard, and in the memory of training."""
 SHARD_OVERHEAD = 8192
 """Bytes of a shard besides its rows, rounded up: checksum, attributes and what HDF5 adds."""
-EMBED_BYTES = 260
+EMBED_BYTES = 250
 """Of memory that embed holds for each frame of the dataset: its key, and copies of it in order."""
 TRAIN_BYTES = 3000
 """Of memory that train takes for each frame besides embeddings, which is tokens and what they come

@@ -23,7 +23,7 @@ COMMANDS = {
     "storyboard": "Draw a prediction with the frames that it goes on from.",
     "features": "Look after the embeddings that are kept between runs.",
     "cluster": "Embed or sample in parts, as jobs of a cluster.",
-    "plan": "What embedding so many frames would take: hours, storage, memory, money.",
+    "plan": "What embedding so many frames would take: hours, storage, money.",
     "deps": "Check dvc.yaml against what its stages import, or mend it.",
 }
 """Name of a subcommand and of its module -> its line in the table of contents."""

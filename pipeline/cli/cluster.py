@@ -58,10 +58,11 @@ def command(
     settings |= dict(_setting(written) for written in set_)
     submitter = _submitter(storycache_home() / "cluster" / what, slurm, settings)
     jobs = _submit(submitter, read_line()[STAGES[what]]["cmd"], parts)
-    print(f"{parts} jobs, {jobs[0].job_id} the first; logs in {jobs[0].paths.folder}", flush=True)
-    if not wait:
-        return
     try:
+        first = jobs[0]
+        print(f"{parts} jobs, {first.job_id} the first; logs in {first.paths.folder}", flush=True)
+        if not wait:
+            return
         _watch(jobs, what)
     except KeyboardInterrupt:
         print(

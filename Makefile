@@ -1,6 +1,7 @@
 # make repro   from nothing to a scored model
 # make test    the test suite          make lint   style and types
 #              make test-fast: in three minutes, without what is slow
+#              make test-thorough: kills, clusters and odd places, which make test leaves out
 #              (pytest's own options: make test ARGS='-k "resume"')
 # make extras  what Ray, Slurm, S3 and faiss want; their tests are skipped without it
 # make bench   every speed claim against its baseline, in twenty minutes
@@ -13,7 +14,7 @@ PYTHON ?= python3
 READY := .venv/.ready
 VENV := PATH="$(CURDIR)/.venv/bin:$$PATH" PYTHONNOUSERSITE=1
 
-.PHONY: repro test test-fast lint extras bench clean
+.PHONY: repro test test-fast test-thorough lint extras bench clean
 .DELETE_ON_ERROR:
 
 repro: $(READY)
@@ -26,7 +27,10 @@ test: $(READY)
 	@$(VENV) python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 test-fast: $(READY)
-	@$(VENV) python -m pytest -n 2 --dist loadgroup -m "not slow" $(ARGS)
+	@$(VENV) python -m pytest -n 2 --dist loadgroup -m "not slow and not thorough" $(ARGS)
+
+test-thorough: $(READY)
+	@$(VENV) python -m pytest -n 2 --dist loadgroup -m thorough $(ARGS)
 
 lint: $(READY)
 	@$(VENV) ruff check .

@@ -12,6 +12,7 @@ from tests.world import World
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_processes_at_once_write_the_bytes_of_one(
     world: World, model: Path, tmp_path: Path
 ) -> None:

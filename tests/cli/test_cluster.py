@@ -71,6 +71,7 @@ def test_parts_run_here_and_those_that_fail_are_named(
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_ctrl_c_leaves_the_jobs_running(world: World, tiny_clip: Path, tmp_path: Path) -> None:
     """A terminal sends it to the command and to all that it started."""
     pytest.importorskip("submitit", reason="submitit is not installed (requirements-cluster.txt)")

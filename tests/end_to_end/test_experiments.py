@@ -22,6 +22,7 @@ def test_a_queued_and_a_temporary_run_do_not_embed(line):
     assert "apart" in shown
 
 
+@pytest.mark.thorough
 def test_the_variants_of_the_adversarial_stage(line):
     """A sweep trains no baseline, embeds nothing, and two variants share one set of captions."""
     written = line.home / "storycache" / "captions"
@@ -36,6 +37,7 @@ def test_the_variants_of_the_adversarial_stage(line):
     assert all(any(variant in row for row in rows) for variant in ("naive", "cached", "hardneg"))
 
 
+@pytest.mark.thorough
 def test_two_encoders_side_by_side_encode_each_once(line):
     """Queued with both, the first one's rows are there; going back and forth encodes nothing."""
     build_tiny_clip(line.root / "data/mine/clip", seed=5)

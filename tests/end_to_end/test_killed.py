@@ -25,6 +25,7 @@ def kill_when(line, command: list[str], reached: Callable[[], bool]) -> None:
     assert process.returncode == -signal.SIGKILL, "it had ended already: nothing was tested"
 
 
+@pytest.mark.thorough
 def test_killed_while_embedding(fresh_line, first_repro):
     undisturbed, _ = first_repro
     line = fresh_line
@@ -46,6 +47,7 @@ def test_killed_while_embedding(fresh_line, first_repro):
     assert line.contents(folder) == undisturbed.contents(folder)
 
 
+@pytest.mark.thorough
 def test_killed_while_training(line):
     undisturbed = line.contents("data/models/baseline", "data/live/train")
     lock = (line.root / "dvc.lock").read_bytes()

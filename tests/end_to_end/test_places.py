@@ -17,6 +17,7 @@ def same_results(line, other) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="locale, umask and links of POSIX")
+@pytest.mark.thorough
 def test_a_path_with_spaces_and_accents_in_the_plainest_locale(fresh_line, first_repro, tmp_path):
     """By a link to the clone, and with files that only their owner may read."""
     built, _ = first_repro
@@ -33,6 +34,7 @@ def test_a_path_with_spaces_and_accents_in_the_plainest_locale(fresh_line, first
     assert moved.stages_run(moved.dvc("repro")) == [], "the same place by its own name"
 
 
+@pytest.mark.thorough
 def test_a_git_worktree_takes_all_from_the_clones_caches(line):
     """Its DVC cache is its own, the encode cache the user's."""
     tree = type(line)(line.root.parent / "tree", line.home)

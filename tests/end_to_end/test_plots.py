@@ -39,6 +39,7 @@ def test_no_plot_is_missing_or_empty(line):
     assert all(found.values()), found
 
 
+@pytest.mark.thorough
 def test_the_adversarial_curves_are_drawn_once_there_are_any(line):
     line.dvc("exp", "run", "-S", "gan.variant=naive", "adversarial")
     found = marks(line)

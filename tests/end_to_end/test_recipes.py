@@ -8,6 +8,7 @@ from pipeline.params.recipes import read_recipe
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dvc")]
 
 
+@pytest.mark.thorough
 def test_the_published_system_is_an_experiment(line):
     shipped = load_params(line.root / "params.yaml")
     command = "dvc exp run -n published $(storycache recipe published) train"

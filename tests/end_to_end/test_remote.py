@@ -44,6 +44,7 @@ def s3() -> Iterator[str]:
     started.stop()
 
 
+@pytest.mark.thorough
 def test_pushed_here_and_pulled_there_it_runs_nothing(line: Line, s3: str, tmp_path: Path) -> None:
     here = Visitor(line.root, line.home)
     here.dvc("remote", "add", "--default", "shared", f"s3://{BUCKET}/cache")

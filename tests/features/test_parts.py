@@ -88,6 +88,7 @@ def test_processes_at_once_publish_the_bytes_of_one(
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_killed_part_is_repeated(project: Path, tiny_data, tmp_path: Path) -> None:
     """Each half is killed once as it starts, and then whenever it has kept one more chunk."""
     alone = stage(project, tmp_path / "alone", "image", tiny_data)

@@ -1,6 +1,7 @@
 """Features that Ray's workers make are those of one process, whatever happens to the workers."""
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -52,6 +53,7 @@ def large_pictures(tmp_path_factory) -> World:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("ray")
+@pytest.mark.thorough
 def test_a_lost_node_changes_no_byte(
     cluster: Any, tiny_clip: Path, project: Path, large_pictures: World, tmp_path: Path
 ) -> None:
@@ -83,7 +85,8 @@ def test_a_lost_node_changes_no_byte(
         chunk.unlink()
     process = stage(project, home, "image", large_pictures)
     printed, said = process.communicate()
-    assert "before that 24 encoded by 1 workers of Ray" in printed, said
+    # Ray may take some seconds to see that a node is gone.
+    assert re.search("before that 24 encoded by [12] workers of Ray", printed), said
     assert shards(project / "out") == expected
 
     next(home.rglob("*.h5")).unlink()

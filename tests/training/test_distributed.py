@@ -265,6 +265,7 @@ TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "stage
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_whoever_is_killed_it_goes_on_byte_identical(
     world: Any, tiny_gpt2: Path, tmp_path: Path
 ) -> None:
@@ -302,6 +303,7 @@ def test_whoever_is_killed_it_goes_on_byte_identical(
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_torchrun_starts_them_as_well(world: Any, tiny_gpt2: Path, tmp_path: Path) -> None:
     own, its = tmp_path / "own", tmp_path / "its"
     for folder, processes in ((own, 2), (its, 1)):
@@ -323,6 +325,7 @@ def test_torchrun_starts_them_as_well(world: Any, tiny_gpt2: Path, tmp_path: Pat
         (("-m", "stages.train"), {"lr": 1e30}, "is not finite"),
     ],
 )
+@pytest.mark.thorough
 def test_a_mistake_is_told_once(
     command: Any, wrong: Any, sentence: str, world: Any, tiny_gpt2: Path, tmp_path: Path
 ) -> None:
@@ -336,6 +339,7 @@ def test_a_mistake_is_told_once(
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_request_to_stop_ends_all(world: Any, tiny_gpt2: Path, tmp_path: Path) -> None:
     folder, home = tmp_path / "run", tmp_path / "home"
     params(folder, tiny_gpt2, epochs=1000, patience_epochs=1000)

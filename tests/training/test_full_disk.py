@@ -30,6 +30,7 @@ def _limited(folder: Path, world: Any, home: Path, stage: str, most: int) -> str
     return str(line)
 
 
+@pytest.mark.thorough
 def test_training_and_sampling(world: Any, tiny_gpt2: Path, tmp_path: Path) -> None:
     folder, home = tmp_path / "run", tmp_path / "home"
     _params(folder, tiny_gpt2, variant="cached", cache=CACHE)

@@ -182,6 +182,7 @@ CLIP_REWARD = {
 @pytest.mark.parametrize(
     ("variant", "changes"), [("naive", {}), ("cached", {}), ("cached", CLIP_REWARD)]
 )
+@pytest.mark.thorough
 def test_the_adversarial_stages_killed_and_byte_identical(
     world: Any,
     tiny_gpt2: Path,

@@ -13,8 +13,10 @@ import hashlib
 import os
 import signal
 import socket
+import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import connection, get_context
@@ -261,11 +263,19 @@ def _work_as_child(
             _join(store, rank, size, rank, size)
             work(*arguments, Processes(rank, size))
             dist.destroy_process_group()
+            return
     except UserError as error:
         said.put(error)
-        raise SystemExit(1) from None
+        status = 1
     except Stopped as stop:
-        raise SystemExit(stop.status) from None
+        status = stop.status
+    except Exception:
+        traceback.print_exc()
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # At once: Python's own end takes Gloo's threads apart while they run, which may abort it.
+    os._exit(status)
 
 
 def _join(store: Any, rank: int, size: int, local_rank: int, local_size: int) -> None:

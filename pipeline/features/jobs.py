@@ -69,8 +69,8 @@ class Report:
         phases = ", ".join(f"{name} {value:.1f} s" for name, value in self.seconds.items())
         return (
             f"{self.unit}: {self.rows} rows, {self.distinct} distinct, "
-            f"{self.distinct - self.encoded} from the cache, {self.encoded} encoded ({phases})"
-            f"{self.remark}"
+            f"{self.distinct - self.encoded} from the cache, {self.encoded} encoded"
+            f"{f' ({phases})' if phases else ''}{self.remark}"
         )
 
 

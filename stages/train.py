@@ -16,7 +16,8 @@ from pipeline.model.language_model import load_prompts
 from pipeline.params import load_params
 from pipeline.training.checkpoint import TRAINING_CODE, claim_checkpoints
 from pipeline.training.curves import Curves
-from pipeline.training.distributed import Processes, spread
+from pipeline.training.launch import spread
+from pipeline.training.processes import Processes
 from pipeline.training.supervised import SupervisedObjective
 from pipeline.training.trainer import Trainer
 

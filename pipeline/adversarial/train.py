@@ -24,7 +24,7 @@ from pipeline.model.layout import DISCRIMINATOR_FILE, read_params
 from pipeline.params import Params
 from pipeline.training.checkpoint import PIPELINE, TRAINING_CODE, claim_checkpoints
 from pipeline.training.curves import Curves
-from pipeline.training.distributed import refuse_torchrun
+from pipeline.training.launch import refuse_torchrun
 from pipeline.training.supervised import SupervisedObjective
 from pipeline.training.trainer import Trainer
 

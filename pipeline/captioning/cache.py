@@ -64,15 +64,11 @@ def write_missing(
     rows = [i for i in range(len(contexts)) for _ in range(per_story)]
     seeds = story_seeds(seed, contexts.story, per_story)
     keys = [sample_key(contexts.keys[i], s) for i, s in zip(rows, seeds, strict=True)]
-    size = CHUNK_BATCHES * sampler.params.batch_size
-    done = cache.readable(keys)
-    starts = part.of(range(0, len(keys), size))
-    chunks = [start + np.flatnonzero(~done[start : start + size]) for start in starts]
-    share = sum(len(done[start : start + size]) for start in starts)
+    share, chunks = cache.missing(keys, CHUNK_BATCHES * sampler.params.batch_size, part)
     written = sum(map(len, chunks))
     initial = share - written
     with progress_bar(desc="captions", total=share, initial=initial, unit="caption") as bar:
-        for missing in filter(len, chunks):
+        for missing in chunks:
             wanted = contexts.take([rows[i] for i in missing])
             cache.add(sampler.sample(wanted, [seeds[i] for i in missing], bar.update))
     return keys, written

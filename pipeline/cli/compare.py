@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 import typer
 
+from pipeline.cli.table import aligned
 from pipeline.common.errors import UserError
 from pipeline.evaluation.bootstrap import intervals
 from pipeline.evaluation.figures import Figure, Measure, difference
@@ -178,15 +179,7 @@ def _table(comparisons: Sequence[Comparison]) -> str:
         interval = "" if low is None or high is None else f"[{low:+.4f}, {high:+.4f}]"
         change = f"{c.change.value:+.4f}"
         rows.append((c.metric, f"{c.a:.4f}", f"{c.b:.4f}", change, interval, c.verdict))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = (
-        "  ".join(
-            cell.rjust(width) if 0 < i < 5 else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)
+    return aligned(rows, right=range(1, 5))
 
 
 def command(

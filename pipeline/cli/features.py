@@ -2,12 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from pipeline.cli.table import aligned
 from pipeline.common.errors import UserError
 from pipeline.common.home import storycache_home
 from pipeline.common.locks import claim_outputs
@@ -53,7 +54,7 @@ def ls(
         size = f"{each['bytes'] / MB:.1f}"
         counts = (str(each["rows"]), size, str(each["files"]), used, has)
         rows.append((each["encoder"], each["modality"], *counts, Path(each["folder"]).name))
-    print(_table(rows, right=(2, 3, 4)))
+    print(aligned(rows, right=(2, 3, 4)))
 
 
 def _described(encoder: Encoder, frames: Path) -> dict[str, Any]:
@@ -211,18 +212,6 @@ def import_file(
         raise UserError("give --like, or --modality and a --fingerprint of 64 letters of hex")
     rows, new = import_vectors(vectors, keys, attributes, home or storycache_home())
     print(f"{rows} rows, {new} of them new to the cache")
-
-
-def _table(rows: Sequence[Sequence[str]], right: Iterable[int]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in lines)
 
 
 COMMANDS = {

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.table import aligned
 from pipeline.clip.frozen import FrozenClip
 from pipeline.common.errors import UserError
 from pipeline.compute.device import pick_device
@@ -42,16 +43,7 @@ def command(
             "there is no GPU here to be measured: give --image-rate and --caption-rate of one, or "
             "--workers for processes as fast as one on this machine"
         )
-    params = load_params().clip
-    clip = FrozenClip.load(
-        params.model,
-        params.revision,
-        params.precision,
-        params.image_fit,
-        params.text_overflow,
-        params.batch_size,
-        max_words=params.max_words,
-    )
+    clip = FrozenClip.load(**load_params().clip.model_dump())
     rates = given or measure_rates(clip, RAW, FRAMES, seconds)
     plan = make_plan(
         int(frames), count, rates, mean_image_bytes(RAW, FRAMES), clip.dim, clip.batch_size, price
@@ -96,9 +88,7 @@ def _table(plan: Plan, of: str) -> str:
     ]
     if plan.price is not None:
         rows.append(("price", f"{plan.price:,.2f}"))
-    width = max(len(name) for name, _ in rows) + 2
-    lines = [f"{name:<{width}}{value}" for name, value in rows]
-    return "\n".join([f"{plan.frames:,} frames and captions; {of}\n", *lines])
+    return f"{plan.frames:,} frames and captions; {of}\n\n{aligned(rows)}"
 
 
 def _hours(hours: float) -> str:

@@ -14,6 +14,7 @@ from pipeline.common.chunk_index import ChunkIndex, warn
 from pipeline.common.errors import UserError
 from pipeline.common.home import in_home
 from pipeline.common.keys import Keys, as_keys, grouped
+from pipeline.common.parts import WHOLE, Part
 
 Chunk = TypeVar("Chunk")
 INDEX = "index"
@@ -66,6 +67,23 @@ class ChunkCache(ABC, Generic[Chunk]):
         Those that are not are named on stderr and left out.
         """
         return self._locate(keys)[0] >= 0
+
+    def missing(
+        self, keys: Sequence[bytes] | Keys, size: int, part: Part = WHOLE
+    ) -> tuple[int, list[Int64[np.ndarray, " _"]]]:
+        """What has to be made of a part of some keys, cut into chunks at fixed places.
+
+        The part is whole chunks, of so many keys each, in a row: which rows are made together
+        depends neither on how the work is divided nor on where a run was cut.
+
+        Returns:
+            How many keys the part has, and of each of its chunks that lacks some, their places.
+        """
+        starts = part.of(range(0, len(keys), size))
+        share = np.arange(starts.start, min(starts.stop, len(keys)))
+        lacking = share[~self.readable(keys[starts.start : starts.stop])]
+        chunks = np.split(lacking, np.flatnonzero(np.diff(lacking // size)) + 1)
+        return len(share), [chunk for chunk in chunks if len(chunk)]
 
     @contextmanager
     def adding(self, keys: Keys) -> Iterator[Path]:

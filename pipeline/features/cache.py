@@ -46,9 +46,7 @@ class EncodeCache(ChunkCache[Shard]):
         self._in_use()
 
     def open_chunk(self, path: Path) -> tuple[Keys, Shard]:
-        shard = Shard.open(path)
-        if shard.attributes.get("fingerprint") != self.attributes["fingerprint"]:
-            raise UnreadableError("it is of another encoder")
+        shard = open_shard(path, self.attributes["fingerprint"])
         return shard.keys, shard
 
     def add(self, keys: Keys, embeddings: Float[np.ndarray, "n d"]) -> None:
@@ -93,3 +91,11 @@ class EncodeCache(ChunkCache[Shard]):
                     lost.append(left[here])
             left = np.concatenate(lost) if lost else left[:0]
         return result
+
+
+def open_shard(path: Path, fingerprint: str) -> Shard:
+    """Check a chunk from end to end. Raises OSError as `Shard.open`, and if it is another's."""
+    shard = Shard.open(path)
+    if shard.attributes.get("fingerprint") != fingerprint:
+        raise UnreadableError("it is of another encoder")
+    return shard

@@ -122,13 +122,10 @@ class EmbeddingJob(ABC, Generic[Batch]):
             UserError: if the cache cannot be written to, or what is read does not fit.
         """
         size = self.clip.batch_size * self.chunk_batches
-        starts = part.of(range(0, len(self.keys), size))
-        share = np.arange(starts.start, min(starts.stop, len(self.keys)))
-        missing = share[~cache.readable(self.keys[share])]
-        report = Report(self.unit, len(share), len(share), len(missing))
-        if not report.encoded:
+        share, chunks = cache.missing(self.keys, size, part)
+        report = Report(self.unit, share, share, sum(map(len, chunks)))
+        if not chunks:
             return report
-        chunks = np.split(missing, np.flatnonzero(np.diff(missing // size)) + 1)
         with (
             prefetched(self.read([self.rows[chunk] for chunk in chunks]), BATCHES_AHEAD) as batches,
             progress_bar(total=report.encoded, unit=self.unit, disable=progress is not None) as bar,

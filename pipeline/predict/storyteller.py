@@ -1,6 +1,5 @@
 """A trained model in use: pictures and captions of a story in, the next caption out."""
 
-import io
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipeline.adversarial.discriminator import load_discriminator
 from pipeline.captioning.choose import Captioner
@@ -22,14 +20,8 @@ from pipeline.model.generator import StoryGenerator
 from pipeline.model.language_model import load_prompts
 from pipeline.model.layout import CONFIG_FILE, DISCRIMINATOR_FILE
 from pipeline.params import GenerateParams
+from pipeline.predict.context import Picture, read_context
 from pipeline.predict.folder import copy_with_card, fetch_model, push, read_generate
-from pipeline.prepare.grounding import plain_captions
-
-Picture = str | Path | bytes | Image.Image
-"""A path, an encoded image, or an image in memory."""
-
-LOSSLESS = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
-"""Modes that a PNG holds as they are."""
 
 
 @dataclass(frozen=True)
@@ -203,64 +195,7 @@ class Storyteller:
         self, images: Sequence[Picture | None], captions: Sequence[str | None] | None = None
     ) -> Contexts:
         """Embed a story's last K frames: one context. Raises UserError as `tell` does."""
-        if captions is None:
-            captions = [None] * len(images)
-        if len(images) != len(captions):
-            raise UserError(
-                f"there are {len(images)} images and {len(captions)} captions: give one for each"
-            )
-        before = max(0, len(images) - self.k)
-        pictures, texts = list(images[before:]), plain_captions(captions[before:])
-        self._check_whole(pictures, texts, before)
-        # Frames of which nothing is known stand where the story has not begun.
-        lacking = self.k - len(pictures)
-        pictures, texts = [None] * lacking + pictures, [""] * lacking + texts
-        pixels = [
-            self._pixels(picture, number)
-            for number, picture in enumerate(pictures, start=before - lacking + 1)
-            if picture is not None
-        ]
-        vectors = (
-            self.clip.encode_images(np.array(pixels)),
-            self.clip.encode_texts([text for text in texts if text]),
-        )
-        known = ([picture is not None for picture in pictures], [bool(text) for text in texts])
-        # Through float16, as the feature store keeps them and the model was trained on; what is
-        # not there is zero.
-        stored = [np.zeros((1, self.k, self.clip.dim), np.float32) for _ in vectors]
-        for rows, where, found in zip(stored, known, vectors, strict=True):
-            rows[0, where] = found.astype(np.float16)
-        # It is no story of a dataset's, and nothing is kept of it: no id, no key.
-        return Contexts([""], stored[0], stored[1], [texts], [b""])
-
-    def _check_whole(
-        self, pictures: Sequence[Picture | None], texts: Sequence[str], before: int
-    ) -> None:
-        """Raise UserError if frames lack what the model needs; `before` frames are left out."""
-        if not any(picture is not None for picture in pictures) and not any(texts):
-            raise UserError("there is no image and no caption to go on from: give some")
-        if self.does_without:
-            return
-        train = "or train a model that does without (fusion.hide_share 0.25)"
-        if len(pictures) < self.k:
-            raise UserError(
-                f"the model was trained to read {self.k} frames and has been given "
-                f"{len(pictures)}: give {self.k}, {train}"
-            )
-        for number, (picture, text) in enumerate(zip(pictures, texts, strict=True), before + 1):
-            for there, what in ((picture is not None, "image"), (bool(text), "caption")):
-                if not there:
-                    raise UserError(
-                        f"frame {number} has no {what}: the model was trained on frames that all "
-                        f"have one, so give it one, {train}"
-                    )
-
-    def _pixels(self, picture: Picture, number: int) -> NDArray[np.uint8]:
-        try:
-            return self.clip.preprocess(encoded_bytes(picture))
-        except UserError as error:
-            name = f" ({picture})" if isinstance(picture, str | Path) else ""
-            raise UserError(f"image {number}{name}: {error}") from None
+        return read_context(self.clip, self.k, self.does_without, images, captions)
 
     def predict(self, context: Contexts) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The CLIP embeddings that the model expects of the next frame, unit norm.
@@ -293,26 +228,6 @@ def load_clip(encoder: Encoder, model: str) -> FrozenClip:
             "or train again (dvc repro)"
         )
     return clip
-
-
-def encoded_bytes(image: Picture) -> bytes:
-    """The bytes of an encoded image, whatever way it is given.
-
-    Raises UserError if there is no such file, or it may not be read.
-    """
-    if isinstance(image, bytes):
-        return image
-    if isinstance(image, Image.Image):
-        buffer = io.BytesIO()
-        form = "PNG" if image.mode in LOSSLESS else "TIFF"
-        image.save(buffer, form, exif=image.getexif(), icc_profile=image.info.get("icc_profile"))
-        return buffer.getvalue()
-    try:
-        return Path(image).read_bytes()
-    except FileNotFoundError:
-        raise UserError("there is no such file") from None
-    except OSError as error:
-        raise UserError(f"it cannot be read ({error.strerror})") from None
 
 
 def nearby(backbone: str, folder: Path) -> str:

@@ -27,8 +27,8 @@ from pipeline.common.locks import claim_folder
 from pipeline.common.tensors import load_tensors, save_tensors
 from pipeline.compute.device import pick_device
 from pipeline.dataset.story_dataset import Stories
-from pipeline.training.distributed import ALONE, Processes
 from pipeline.training.optimiser import load_optimiser_state, optimiser_state
+from pipeline.training.processes import ALONE, Processes
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 ANEW = "the run starts anew"

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pipeline.dataset.loaded import Batch
 from pipeline.model.generator import StoryGenerator
-from pipeline.training.distributed import ALONE, Processes
+from pipeline.training.processes import ALONE, Processes
 
 
 class Verdict(Enum):

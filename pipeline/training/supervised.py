@@ -12,9 +12,9 @@ from pipeline.dataset.loaded import Batch, LoadedDataset
 from pipeline.model.generator import Encoded, StoryGenerator, Told
 from pipeline.model.losses import embedding_losses, text_loss
 from pipeline.params import LossParams
-from pipeline.training.distributed import ALONE, Processes
 from pipeline.training.hiding import draw_hidden
 from pipeline.training.objective import Objective
+from pipeline.training.processes import ALONE, Processes
 
 BLUR = 0.7
 """Length of the noise on a unit vector, which leaves it a cosine of 0.82 to itself."""

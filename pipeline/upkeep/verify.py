@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline.common.errors import reason
-from pipeline.common.files import UnreadableError, writing
+from pipeline.common.files import writing
 from pipeline.common.progress import progress_bar
-from pipeline.features.store import Shard
+from pipeline.features.cache import open_shard
 from pipeline.upkeep.inventory import Encoder
 
 DAMAGED = ".damaged"
@@ -22,9 +22,7 @@ def verify(encoders: Sequence[Encoder]) -> Iterator[tuple[Path, str]]:
     files = [(encoder, path) for encoder in encoders for path in encoder.files()]
     for encoder, path in progress_bar(files, "verify", unit="file"):
         try:
-            shard = Shard.open(path)
-            if shard.attributes.get("fingerprint") != encoder.fingerprint:
-                raise UnreadableError("it is of another encoder")
+            open_shard(path, encoder.fingerprint)
         except FileNotFoundError:
             continue  # another process removed it
         except OSError as error:

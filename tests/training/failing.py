@@ -6,7 +6,7 @@ import signal
 import torch
 
 from pipeline.common.errors import UserError
-from pipeline.training.distributed import Processes
+from pipeline.training.processes import Processes
 
 
 def drifts(processes: Processes) -> None:

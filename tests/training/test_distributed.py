@@ -16,7 +16,8 @@ from pipeline.common.errors import UserError
 from pipeline.params import LossParams, TrainParams
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.curves import Curves
-from pipeline.training.distributed import ALONE, Processes, _join, spread
+from pipeline.training.launch import _join, spread
+from pipeline.training.processes import ALONE, Processes
 from pipeline.training.supervised import SupervisedObjective
 from pipeline.training.trainer import Trainer
 from tests.processes import ROOT, python, write_params

@@ -1,3 +1,5 @@
+import itertools
+import time
 from pathlib import Path
 
 import numpy as np
@@ -48,12 +50,19 @@ def test_shards_are_as_large_as_planned(frames: int, tmp_path: Path) -> None:
     assert 0 <= plan.feature_bytes - 2 * sum(sizes) < 2 * 8192 * len(sizes)
 
 
-def test_rates_are_measured_on_the_stories_at_hand(tmp_path: Path, tiny_clip: Path) -> None:
+def test_rates_are_rows_over_seconds_on_the_stories_at_hand(
+    tmp_path: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that ticks once for each batch: three of them in three seconds."""
     world = write_world(tmp_path, {"s": [(jpeg(i % 5), f"It is {i}.") for i in range(6)]})
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
     clip = FrozenClip.load(str(tiny_clip), precision="float32", batch_size=2)
-    rates = measure_rates(clip, world.raw, world.frames, 0.1)
-    assert rates.images > 0
-    assert rates.captions > 0
+    rates = measure_rates(clip, world.raw, world.frames, 3.0)
+    # Five different images are batches of 2, 2 and 1, of which the first warms up; two are counted
+    # in the seconds 1 and 2. Six captions are one batch, time and again.
+    assert rates.images == pytest.approx((2 + 1) / 3)
+    assert rates.captions == pytest.approx((6 + 6) / 3)
     distinct = list(dict.fromkeys(world.pictures))
     mean = np.mean([len(picture) for picture in distinct])
     assert mean_image_bytes(world.raw, world.frames) == pytest.approx(mean)
